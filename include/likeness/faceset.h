@@ -1,0 +1,100 @@
+/* faceset: the .faces file — one SQLite database with aligned faces and all that is known of them.
+ * Its tables are documented in docs/faces-format.md. */
+#ifndef LIKENESS_FACESET_H
+#define LIKENESS_FACESET_H
+
+#include "likeness/face.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lk_faceset lk_faceset;
+
+typedef struct lk_face {
+    int64_t id;        /* row of the file; 0 before it is added */
+    int64_t source;    /* row of the source (video or folder) */
+    int64_t frame;     /* index in the source */
+    double time;       /* seconds */
+    int track;         /* number within the source */
+    lk_face_type type; /* of the stored crop */
+    int size;          /* side of the stored crop, pixels */
+    lk_affine frame_to_crop;
+    lk_landmarks points; /* in the frame, smoothed */
+    lk_landmarks crop_points;
+    lk_mesh mesh; /* in the frame */
+    lk_pose pose;
+    float presence, sharpness, brightness;
+    float mean[3], std[3]; /* of Lab inside the hull */
+    float descriptor[LK_DESCRIPTOR];
+    bool has_descriptor, removed;
+    lk_rect bounds; /* of the landmarks, in the frame */
+} lk_face;
+
+typedef struct lk_source {
+    int64_t id;
+    char path[1024];
+    int width, height;
+    int64_t frames; /* that were read: known when complete */
+    double fps;
+    bool complete;        /* extraction ran to the end */
+    char fingerprint[65]; /* SHA-256 of the file's first MiB and size: recognises the same video elsewhere */
+} lk_source;
+
+/* Creating never overwrites; opening checks application id, version and integrity of the header. */
+lk_faceset *lk_faceset_create(const char *path, lk_error *err);
+lk_faceset *lk_faceset_open(const char *path, bool writable, lk_error *err);
+void lk_faceset_close(lk_faceset *s);
+
+bool lk_faceset_begin(lk_faceset *s, lk_error *err); /* a transaction: all of it or nothing */
+bool lk_faceset_commit(lk_faceset *s, lk_error *err);
+bool lk_faceset_rollback(lk_faceset *s);
+
+bool lk_faceset_add_source(lk_faceset *s, lk_source *source, lk_error *err);          /* sets source->id */
+bool lk_faceset_update_source(lk_faceset *s, const lk_source *source, lk_error *err); /* frames, complete */
+int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err);            /* count or −1; caller frees */
+
+/* jpeg: the aligned crop as encoded. Sets face->id. */
+bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size, lk_error *err);
+bool lk_faceset_set_removed(lk_faceset *s, int64_t id, bool removed, lk_error *err);
+
+typedef struct lk_faceset_query {
+    int64_t source; /* 0: all */
+    bool with_removed;
+    bool one_per_frame; /* only the largest face of each frame */
+} lk_faceset_query;
+int64_t lk_faceset_count(lk_faceset *s, const lk_faceset_query *q, lk_error *err); /* −1 on failure */
+/* Ids in order of source and frame; count or −1; caller frees. */
+int64_t lk_faceset_ids(lk_faceset *s, const lk_faceset_query *q, int64_t **ids, lk_error *err);
+bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err);
+/* The crop's bytes; caller frees. */
+bool lk_faceset_jpeg(lk_faceset *s, int64_t id, void **data, size_t *size, lk_error *err);
+
+/* ---- Extraction ------------------------------------------------------------------------------------------ */
+
+typedef struct lk_extract_options {
+    lk_face_type type;
+    int size, quality; /* of the stored crop; JPEG quality */
+    int every;         /* every n-th frame */
+    int64_t max;       /* frames per input; 0: all */
+    int64_t first;     /* first frame */
+    int max_faces;     /* per frame */
+    lk_detect_options detect;
+    double smooth; /* sigma in frames; 0: none */
+    bool descriptors;
+} lk_extract_options;
+
+typedef struct lk_extract_report {
+    int64_t frames, faces, without_face, several;
+    double seconds;
+} lk_extract_report;
+
+/* All inputs into one faceset (created when absent). An input that is complete in it already is skipped; one that was
+ * interrupted is done again. */
+bool lk_extract(const char *const *inputs, int count, const char *output, const lk_extract_options *o,
+                lk_extract_report *report, lk_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

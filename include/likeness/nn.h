@@ -1,0 +1,226 @@
+/* nn: static graphs, differentiated, planned into one arena, and run by an executor.
+ *
+ *   describe   g = lk_nn_graph_new(); x = lk_nn_input(g, …); y = lk_nn_conv(g, x, …); lk_nn_loss(g, …);
+ *   plan       e = lk_nn_compile(g, &options, &err);      // all memory is known and taken here
+ *   run        fill lk_nn_data(e, x); lk_nn_run(e, &err); // no allocation from the second run on
+ *
+ * Describing never needs an error check: a bad shape makes the graph remember its first error, every handle after
+ * that is negative, and lk_nn_compile reports it.
+ *
+ * Shapes are written [N, C, H, W]. In memory activations are channels-last: pixel (n, y, x) holds its C values side by
+ * side, so an interleaved image is a tensor as it stands. Parameters are exchanged with the outside in the order
+ * [out, in/groups, kh, kw] (as PyTorch); inside, they live in the executor's own layout. All numbers are float32 to
+ * the outside.
+ *
+ * A graph may be freed after compiling. An executor belongs to one thread at a time. */
+#ifndef LIKENESS_NN_H
+#define LIKENESS_NN_H
+
+#include "likeness/base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lk_nn_graph lk_nn_graph;
+typedef struct lk_nn_exec lk_nn_exec;
+typedef int lk_nn_t; /* a tensor of a graph; negative: there was an error before */
+
+typedef struct lk_nn_shape {
+    int n, c, h, w;
+} lk_nn_shape;
+
+static inline size_t lk_nn_count(lk_nn_shape s) { return (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w; }
+
+typedef enum lk_nn_act {
+    LK_NN_LINEAR,
+    LK_NN_LEAKY, /* max(x, alpha·x) */
+    LK_NN_RELU,
+    LK_NN_RELU6,
+    LK_NN_SIGMOID,
+    LK_NN_TANH,
+    LK_NN_SWISH, /* x·sigmoid(x) */
+    LK_NN_HARD_SWISH,
+} lk_nn_act;
+
+typedef enum lk_nn_init_kind {
+    LK_NN_ZEROS,
+    LK_NN_ONES,
+    LK_NN_NORMAL,
+    LK_NN_GLOROT_UNIFORM,
+    LK_NN_CONV_AWARE
+} lk_nn_init_kind;
+typedef struct lk_nn_init {
+    lk_nn_init_kind kind;
+    float scale; /* NORMAL: the standard deviation */
+} lk_nn_init;
+
+/* ---- Describe -------------------------------------------------------------------------------------------- */
+
+lk_nn_graph *lk_nn_graph_new(lk_error *err);
+void lk_nn_graph_free(lk_nn_graph *g);
+lk_nn_shape lk_nn_shape_of(const lk_nn_graph *g, lk_nn_t t); /* all zero for a negative handle */
+bool lk_nn_graph_ok(const lk_nn_graph *g, lk_error *err);    /* false, and the remembered error */
+
+/* Names are copied; inputs and parameters need unique ones ("encoder/down1/kernel"). */
+lk_nn_t lk_nn_input(lk_nn_graph *g, const char *name, lk_nn_shape shape);
+lk_nn_t lk_nn_param(lk_nn_graph *g, const char *name, lk_nn_shape shape, lk_nn_init init);
+/* A fixed tensor; `values` in parameter order [n, c, h, w], copied. May stand where a parameter may. */
+lk_nn_t lk_nn_const(lk_nn_graph *g, lk_nn_shape shape, const float *values);
+/* Keep `t` for reading after a run, under this name. */
+void lk_nn_output(lk_nn_graph *g, const char *name, lk_nn_t t);
+
+typedef struct lk_nn_conv_options {
+    int stride;   /* 0: 1 */
+    int dilation; /* 0: 1 */
+    int groups;   /* 0: 1; the input's channel count: depthwise */
+    bool same;    /* TensorFlow's 'same': output ceil(in/stride), the odd pixel of padding after; else `pad` counts */
+    int pad_top, pad_bottom, pad_left, pad_right;
+    lk_nn_act act; /* fused behind the bias */
+    float alpha;   /* of LK_NN_LEAKY */
+} lk_nn_conv_options;
+
+/* x: [N, C, H, W], w: [O, C/groups, KH, KW], b: [1, O, 1, 1] or -1 → [N, O, H', W'] */
+lk_nn_t lk_nn_conv(lk_nn_graph *g, lk_nn_t x, lk_nn_t w, lk_nn_t b, const lk_nn_conv_options *o);
+/* Transposed convolution, TensorFlow's SAME for stride s: [N, C, H, W] → [N, O, s·H, s·W]; w: [C, O, KH, KW].
+ * Forward only. */
+lk_nn_t lk_nn_conv_transposed(lk_nn_graph *g, lk_nn_t x, lk_nn_t w, lk_nn_t b, const lk_nn_conv_options *o);
+/* x flattened to [N, K] in memory order (h, w, c: as TensorFlow flattens); w: [O, K, 1, 1], b: [1, O, 1, 1] or -1
+ * → [N, O, 1, 1] */
+lk_nn_t lk_nn_dense(lk_nn_graph *g, lk_nn_t x, lk_nn_t w, lk_nn_t b, lk_nn_act act, float alpha);
+
+lk_nn_t lk_nn_activation(lk_nn_graph *g, lk_nn_t x, lk_nn_act act, float alpha);
+lk_nn_t lk_nn_prelu(lk_nn_graph *g, lk_nn_t x, lk_nn_t slope); /* slope: [1, C, 1, 1] or [1, C, H, W] */
+/* [N, r·r·C, H, W] → [N, C, r·H, r·W]; input channel (row·r + column)·C + c, as TensorFlow */
+lk_nn_t lk_nn_depth_to_space(lk_nn_graph *g, lk_nn_t x, int r);
+/* The same memory, another shape of equal count (in memory order n, h, w, c). */
+lk_nn_t lk_nn_reshape(lk_nn_graph *g, lk_nn_t x, lk_nn_shape shape);
+lk_nn_t lk_nn_concat_channels(lk_nn_graph *g, const lk_nn_t *x, int count);
+lk_nn_t lk_nn_slice_channels(lk_nn_graph *g, lk_nn_t x, int first, int count);
+lk_nn_t lk_nn_concat_batch(lk_nn_graph *g, const lk_nn_t *x, int count);
+lk_nn_t lk_nn_slice_batch(lk_nn_graph *g, lk_nn_t x, int first, int count);
+/* Elementwise; in b every dimension equals a's or is 1 (broadcast). */
+lk_nn_t lk_nn_add(lk_nn_graph *g, lk_nn_t a, lk_nn_t b);
+lk_nn_t lk_nn_sub(lk_nn_graph *g, lk_nn_t a, lk_nn_t b);
+lk_nn_t lk_nn_mul(lk_nn_graph *g, lk_nn_t a, lk_nn_t b);
+lk_nn_t lk_nn_affine(lk_nn_graph *g, lk_nn_t x, float scale, float shift); /* scale·x + shift */
+lk_nn_t lk_nn_square(lk_nn_graph *g, lk_nn_t x);
+lk_nn_t lk_nn_abs(lk_nn_graph *g, lk_nn_t x); /* gradient at 0 is 0 */
+
+typedef struct lk_nn_pool_options {
+    int kernel_h, kernel_w, stride_h, stride_w;
+    bool same; /* padding never counts: not in the maximum, not in the average's divisor */
+} lk_nn_pool_options;
+lk_nn_t lk_nn_max_pool(lk_nn_graph *g, lk_nn_t x, const lk_nn_pool_options *o); /* forward only */
+lk_nn_t lk_nn_avg_pool(lk_nn_graph *g, lk_nn_t x,
+                       const lk_nn_pool_options *o); /* also the downscale of multiscale targets */
+/* Zeros (or `value`) around: in c, h and w. Forward only. */
+lk_nn_t lk_nn_pad(lk_nn_graph *g, lk_nn_t x, int c_after, int top, int bottom, int left, int right, float value);
+lk_nn_t lk_nn_resize_bilinear(lk_nn_graph *g, lk_nn_t x, int h, int w, bool align_corners, bool half_pixel_centers);
+/* Separable Gaussian with `radius` taps to each side, no padding: [N, C, H, W] → [N, C, H−2r, W−2r]; `same`: zero
+ * padding, size kept. */
+lk_nn_t lk_nn_gaussian(lk_nn_graph *g, lk_nn_t x, float sigma, int radius, bool same);
+
+/* The three operators of MediaPipe's attention mesh (forward only; meaning documented in src/nn/tflite.c). */
+lk_nn_t lk_nn_landmarks_to_matrix(lk_nn_graph *g, lk_nn_t landmarks, const int *indices, int count,
+                                  int left_rotation_index, int right_rotation_index, float target_rotation,
+                                  int output_width, int output_height, float scale_x, float scale_y);
+lk_nn_t lk_nn_transform_bilinear(lk_nn_graph *g, lk_nn_t x, lk_nn_t matrix, int output_width, int output_height);
+lk_nn_t lk_nn_transform_landmarks(lk_nn_graph *g, lk_nn_t landmarks, lk_nn_t matrix);
+
+/* Losses. Each gives one value per sample, [N, 1, 1, 1]. `mask` [N, 1, H, W] multiplies both sides first; or -1. */
+
+/* (1 − mean SSIM)/2 over an 11×11 Gaussian window of σ 1.5 without padding, k1 0.01, k2 0.03 (Wang et al. 2004);
+ * `range`: the dynamic range L. Gradient flows into `x` only; the target is a constant. */
+lk_nn_t lk_nn_dssim(lk_nn_graph *g, lk_nn_t x, lk_nn_t target, lk_nn_t mask, float range);
+lk_nn_t lk_nn_mse(lk_nn_graph *g, lk_nn_t x, lk_nn_t target, lk_nn_t mask);
+lk_nn_t lk_nn_mae(lk_nn_graph *g, lk_nn_t x, lk_nn_t target, lk_nn_t mask);
+/* The mean of `x` over everything, times `weight`, joins what is minimised; its value (weighted) is read by this
+ * name. The weight can be changed between steps: lk_nn_set_loss_weight. */
+void lk_nn_loss(lk_nn_graph *g, const char *name, lk_nn_t x, float weight);
+
+/* ---- Plan ------------------------------------------------------------------------------------------------ */
+
+typedef struct lk_nn_options {
+    bool train;          /* differentiate the losses, keep optimizer states */
+    bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
+    uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */
+} lk_nn_options;
+
+/* Decides layouts and algorithms, differentiates, plans one arena, takes all memory, initialises parameters. */
+lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err);
+void lk_nn_free(lk_nn_exec *e);
+
+typedef struct lk_nn_memory {
+    size_t parameters;                                 /* how many numbers are learned */
+    size_t weights, optimizer, activations, workspace; /* bytes; `activations` is the arena: activations, gradients and
+                                                          what operators need between forward and backward */
+    double forward_flops, step_flops; /* of one run and of one step, convolution counted as direct: 2·multiplications */
+} lk_nn_memory;
+lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e);
+
+/* ---- Run ------------------------------------------------------------------------------------------------- */
+
+/* The tensor of an input or output by name; negative when there is none. */
+lk_nn_t lk_nn_find(const lk_nn_exec *e, const char *name);
+lk_nn_shape lk_nn_shape_in(const lk_nn_exec *e, lk_nn_t t);
+/* Memory of an input (to fill before a run) or an output (to read after), channels-last float32; valid for the
+ * executor's life, outputs until the next run. NULL for any other tensor. */
+float *lk_nn_data(lk_nn_exec *e, lk_nn_t t);
+
+bool lk_nn_run(lk_nn_exec *e, lk_error *err); /* forward only; losses are computed too */
+
+/* Adam (Kingma & Ba 2015), in the form m̂ and v̂ enter the rate: lr_t = lr·√(1−β2^t)/(1−β1^t), ε added outside the
+ * root (as TensorFlow and Keras do). */
+typedef struct lk_nn_adam {
+    float rate, beta1, beta2, epsilon;
+} lk_nn_adam;
+bool lk_nn_step(lk_nn_exec *e, const lk_nn_adam *adam, lk_error *err); /* forward, backward, update */
+int64_t lk_nn_steps(const lk_nn_exec *e);                              /* updates so far: the t of Adam */
+void lk_nn_set_steps(lk_nn_exec *e, int64_t t);
+
+int lk_nn_loss_count(const lk_nn_exec *e);
+const char *lk_nn_loss_name(const lk_nn_exec *e, int i);
+float lk_nn_loss_value(const lk_nn_exec *e, int i); /* of the latest run or step */
+bool lk_nn_set_loss_weight(lk_nn_exec *e, const char *name, float weight);
+
+/* Parameters and what belongs to them, by index 0 … count−1 in order of description. */
+typedef enum lk_nn_slot { LK_NN_VALUE, LK_NN_MOMENT1, LK_NN_MOMENT2, LK_NN_GRADIENT } lk_nn_slot;
+int lk_nn_param_count(const lk_nn_exec *e);
+const char *lk_nn_param_name(const lk_nn_exec *e, int i);
+lk_nn_shape lk_nn_param_shape(const lk_nn_exec *e, int i);
+/* Between the executor's layout and [n, c, h, w]; false when that slot does not exist. */
+bool lk_nn_param_get(const lk_nn_exec *e, int i, lk_nn_slot slot, float *values);
+bool lk_nn_param_set(lk_nn_exec *e, int i, lk_nn_slot slot, const float *values);
+/* Every parameter of dst that src has under the same name and shape; returns how many were copied. */
+int lk_nn_copy_params(lk_nn_exec *dst, const lk_nn_exec *src);
+
+/* ---- Files ----------------------------------------------------------------------------------------------- */
+
+/* Safetensors (docs/safetensors.md). `metadata` entries go to the header's __metadata__; a SHA-256 of the data part
+ * is added as "sha256" there, and verified on load when present. */
+typedef struct lk_nn_metadata {
+    const char *key, *value;
+} lk_nn_metadata;
+/* slot LK_NN_VALUE writes "NAME", the moments "NAME/m" and "NAME/v" (LK_NN_MOMENT1 stands for both). */
+bool lk_nn_save(const lk_nn_exec *e, lk_nn_slot slot, const char *path, const lk_nn_metadata *metadata, int count,
+                lk_error *err);
+/* Every parameter must be there with its shape, and no other; the message names the first that is not. Nothing is
+ * changed on failure. If `value_of` is given, the text of metadata `key` is returned in it (caller frees; NULL when
+ * absent). */
+bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *key, char **value_of, lk_error *err);
+
+/* A TFLite file (FlatBuffers, docs/tflite.md), or a TensorFlow.js graph model (model JSON and its weights in memory),
+ * as a graph with inputs "input" (or "input0", …) and outputs named as in the file. Every offset and size is
+ * checked; an operator that is not known is named. */
+lk_nn_graph *lk_nn_read_tflite(const void *data, size_t size, const char *what, lk_error *err);
+lk_nn_graph *lk_nn_read_tfjs(const void *json, size_t json_size, const void *weights, size_t weights_size,
+                             const char *what, lk_error *err);
+/* Names of a graph's outputs, in order. */
+int lk_nn_output_count(const lk_nn_graph *g);
+const char *lk_nn_output_name(const lk_nn_graph *g, int i);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

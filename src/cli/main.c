@@ -1,0 +1,8 @@
+#include <stdio.h>
+
+#include "likeness/base.h"
+
+int main(void) {
+    printf("likeness %s\n", LK_VERSION);
+    return 0;
+}
