@@ -36,7 +36,8 @@ typedef struct lk_affine {
     double m[2][3];
 } lk_affine;
 
-bool lk_image_alloc(lk_image *image, int width, int height, int channels, lk_pixel type, lk_error *err); /* zeroed */
+/* Zeroed; rows follow each other without gaps. */
+bool lk_image_alloc(lk_image *image, int width, int height, int channels, lk_pixel type, lk_error *err);
 void lk_image_free(lk_image *image);                                   /* and sets it to "no image" */
 bool lk_image_copy(const lk_image *src, lk_image *dst, lk_error *err); /* dst is allocated */
 lk_image lk_image_view(const lk_image *src, lk_rect r); /* borrowed window on the same pixels; r lies inside */
@@ -54,10 +55,15 @@ lk_point lk_affine_apply(lk_affine a, lk_point p);
 typedef enum lk_filter { LK_NEAREST, LK_BILINEAR, LK_BICUBIC, LK_LANCZOS, LK_AREA } lk_filter;
 typedef enum lk_border { LK_BORDER_CONSTANT, LK_BORDER_REPLICATE, LK_BORDER_REFLECT } lk_border; /* reflect: 101 */
 
-/* dst is allocated by the caller (its size and type, that of src, say what is wanted). Area shrinks by averaging and
- * equals bilinear when enlarging. Bicubic: a = −0.75, as OpenCV. */
+/* Resize and warps: dst is allocated by the caller and shares no memory with src; its size says what is wanted. Equal
+ * channels; types may differ (8-bit v ↔ float v/255). Bicubic is Keys's with a = −0.75, as OpenCV's; where it
+ * overshoots, 8 bits are clamped and floats are not. Pictures of 256×256 pixels and more are done in parallel. */
+
+/* Edges line up and the border is replicated, as cv2.resize. Area shrinks by averaging and equals bilinear when
+ * enlarging; Lanczos has 8 taps. Only area filters when shrinking. */
 bool lk_image_resize(const lk_image *src, lk_image *dst, lk_filter filter, lk_error *err);
-/* dst(x, y) = src(M⁻¹·(x, y)): `m` maps source to destination, as cv2.warpAffine. Nearest, bilinear or bicubic. */
+/* dst(x, y) = src(M⁻¹·(x, y)): `m` maps source to destination, as cv2.warpAffine, but with exact
+ * coordinates. Nearest, bilinear or bicubic; channels 1, 3 or 4. Constant border: 0. Fails on a singular matrix. */
 bool lk_image_warp_affine(const lk_image *src, lk_image *dst, lk_affine m, lk_filter filter, lk_border border,
                           lk_error *err);
 /* dst(x, y) = src(map(x, y)); map: float image of dst's size with 2 interleaved values (x, y) per pixel
