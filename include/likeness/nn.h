@@ -43,13 +43,7 @@ typedef enum lk_nn_act {
     LK_NN_HARD_SWISH,
 } lk_nn_act;
 
-typedef enum lk_nn_init_kind {
-    LK_NN_ZEROS,
-    LK_NN_ONES,
-    LK_NN_NORMAL,
-    LK_NN_GLOROT_UNIFORM,
-    LK_NN_CONV_AWARE
-} lk_nn_init_kind;
+typedef enum lk_nn_init_kind { LK_NN_ZEROS, LK_NN_ONES, LK_NN_NORMAL, LK_NN_GLOROT_UNIFORM } lk_nn_init_kind;
 typedef struct lk_nn_init {
     lk_nn_init_kind kind;
     float scale; /* NORMAL: the standard deviation */
@@ -183,6 +177,10 @@ int lk_nn_loss_count(const lk_nn_exec *e);
 const char *lk_nn_loss_name(const lk_nn_exec *e, int i);
 float lk_nn_loss_value(const lk_nn_exec *e, int i); /* of the latest run or step */
 bool lk_nn_set_loss_weight(lk_nn_exec *e, const char *name, float weight);
+
+/* Where the time goes: seconds per kind of operator since profiling began, as lines of text; the caller frees them. */
+void lk_nn_set_profile(lk_nn_exec *e, bool on);
+char *lk_nn_profile(const lk_nn_exec *e, lk_error *err);
 
 /* Parameters and what belongs to them, by index 0 … count−1 in order of description. */
 typedef enum lk_nn_slot { LK_NN_VALUE, LK_NN_MOMENT1, LK_NN_MOMENT2, LK_NN_GRADIENT } lk_nn_slot;

@@ -1,0 +1,75 @@
+/* The executor for processors: convolutions and dense layers by oneDNN, the rest by loops of our own. */
+#ifndef LIKENESS_NN_CPU_H
+#define LIKENESS_NN_CPU_H
+
+#include "../internal.h"
+
+/* Loops below this many numbers run on one thread: waking the others would cost more. */
+#define LK_CPU_PARALLEL 16384
+
+static inline float *lk_cpu_data(const lk_nn_exec *e, int t) { return (float *)(void *)e->g.tensors[t].data; }
+static inline lk_nn_shape lk_cpu_shape(const lk_nn_exec *e, int t) { return e->g.tensors[t].shape; }
+
+/* One operator's row in the backend's table; prepare, bind and release may be NULL. */
+typedef struct lk_cpu_op {
+    bool (*prepare)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    bool (*bind)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    bool (*run)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    void (*release)(lk_node *n);
+} lk_cpu_op;
+
+/* onednn.c */
+bool lk_onednn_open(lk_nn_exec *e, lk_error *err);
+void lk_onednn_close(lk_nn_exec *e);
+bool lk_onednn_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_onednn_bind(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_onednn_run(lk_nn_exec *e, lk_node *n, lk_error *err);
+void lk_onednn_release(lk_node *n);
+/* Between a weight's blocked layout and [n, c, h, w]. */
+bool lk_onednn_reorder(const lk_nn_exec *e, const lk_tensor *t, char *data, float *values, bool upload);
+void *lk_onednn_copy_layout(const void *layout, lk_error *err);
+size_t lk_onednn_layout_bytes(const void *layout);
+
+/* elementwise.c */
+bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_binary(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_activation(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_activation_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_unary(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_unary_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_reduce_to(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+/* rearrange.c */
+bool lk_cpu_depth_to_space(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_concat_channels(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_concat_batch(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_slice_channels(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_slice_channels_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_slice_batch_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_pad(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+/* filter.c */
+bool lk_cpu_prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_gaussian_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_pool(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_avg_pool_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_resize(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_resize_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+/* Taps −radius … radius, normalised. */
+void lk_gaussian_taps(double sigma, int radius, float *taps);
+
+/* loss.c */
+bool lk_cpu_prepare_dssim(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_dssim(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_dssim_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_sample_mean(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_sample_mean_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_loss(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_loss_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+/* infer.c: operators of the pretrained networks, forward only */
+bool lk_cpu_prelu(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+#endif

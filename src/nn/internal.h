@@ -1,0 +1,192 @@
+/* Inside nn: what a graph is made of, and what an executor does with it.
+ *
+ * A graph is an array of tensors and an array of nodes in the order they were described. Compiling copies both, appends
+ * the nodes of the backward pass and of the optimizer (gradient.c), finds out how long each tensor lives, and packs
+ * them into one arena (plan.c). The backend then runs the nodes in order.
+ *
+ * To add an operator: a value in lk_op, a constructor with its shape rule in graph.c, a case in gradient.c if it can be
+ * differentiated, and a row in the backend's table. */
+#ifndef LIKENESS_NN_INTERNAL_H
+#define LIKENESS_NN_INTERNAL_H
+
+#include "likeness/nn.h"
+
+#define LK_MAX_IN  16
+#define LK_MAX_OUT 3
+
+typedef enum lk_op {
+    LK_OP_CONV,
+    LK_OP_CONV_TRANSPOSED,
+    LK_OP_DENSE,
+    LK_OP_ACT,
+    LK_OP_PRELU,
+    LK_OP_DEPTH_TO_SPACE,
+    LK_OP_CONCAT_CHANNELS,
+    LK_OP_SLICE_CHANNELS,
+    LK_OP_CONCAT_BATCH,
+    LK_OP_VIEW, /* reshape and slice_batch: nothing to do */
+    LK_OP_ADD,
+    LK_OP_SUB,
+    LK_OP_MUL,
+    LK_OP_AFFINE,
+    LK_OP_SQUARE,
+    LK_OP_ABS,
+    LK_OP_MAX_POOL,
+    LK_OP_AVG_POOL,
+    LK_OP_PAD,
+    LK_OP_RESIZE,
+    LK_OP_GAUSSIAN,
+    LK_OP_LANDMARKS_TO_MATRIX,
+    LK_OP_TRANSFORM_BILINEAR,
+    LK_OP_TRANSFORM_LANDMARKS,
+    LK_OP_DSSIM,
+    LK_OP_SAMPLE_MEAN, /* [N, C, H, W] → [N, 1, 1, 1] */
+    LK_OP_LOSS,        /* weight · mean → [1, 1, 1, 1] */
+
+    /* What differentiation and the optimizer add. */
+    LK_OP_CONV_BACK_DATA,     /* dy, w → dx */
+    LK_OP_CONV_BACK_WEIGHTS,  /* x, dy → dw [, db] */
+    LK_OP_DENSE_BACK_DATA,    /* dy, w → dx */
+    LK_OP_DENSE_BACK_WEIGHTS, /* x, dy → dw [, db] */
+    LK_OP_ACT_BACK,           /* dy, y → dx, from the activation's output */
+    LK_OP_DEPTH_TO_SPACE_BACK,
+    LK_OP_SLICE_CHANNELS_BACK, /* dy → dx: zero but for the slice */
+    LK_OP_SLICE_BATCH_BACK,    /* dy → dx: zero but for the slice */
+    LK_OP_REDUCE_TO,           /* sum over the dimensions in which the output has extent 1 */
+    LK_OP_SQUARE_BACK,         /* dy, x → dx */
+    LK_OP_ABS_BACK,            /* dy, x → dx */
+    LK_OP_AVG_POOL_BACK,
+    LK_OP_RESIZE_BACK,
+    LK_OP_GAUSSIAN_BACK,
+    LK_OP_DSSIM_BACK,       /* dy, x, target [, mask] → dx */
+    LK_OP_SAMPLE_MEAN_BACK, /* dy → dx */
+    LK_OP_LOSS_BACK,        /* → dx */
+    LK_OP_ADAM,             /* parameter, gradient; changes the parameter */
+    LK_OP_COUNT,
+} lk_op;
+
+typedef enum lk_tensor_kind { LK_INPUT, LK_PARAM, LK_CONST, LK_VALUE } lk_tensor_kind;
+
+typedef struct lk_tensor {
+    lk_nn_shape shape;
+    lk_tensor_kind kind;
+    char *name;    /* inputs, parameters, outputs; else NULL */
+    float *values; /* LK_CONST: [n, c, h, w] */
+    lk_nn_init init;
+    bool output;     /* to be read by name after a run */
+    bool transposed; /* weights of a transposed convolution: [in, out, kh, kw] */
+    int view_of;     /* the tensor in whose memory this one lies, or −1 */
+    size_t offset;   /* bytes into it */
+
+    /* From here on: of the executor. */
+    bool needs_gradient, pinned;
+    size_t bytes;
+    void *layout;    /* the backend's own; NULL: channels-last float32 */
+    int first, last; /* steps of its life; first < 0: never used */
+    size_t place;    /* in the arena */
+    char *data;
+    char *moment1, *moment2; /* of parameters in training, in the parameter's layout */
+    int gradient;            /* of parameters: the tensor that holds it, or −1 */
+} lk_tensor;
+
+typedef struct lk_attributes {
+    lk_nn_conv_options conv; /* padding resolved */
+    lk_nn_pool_options pool;
+    int i[8];
+    float f[6];
+    int *list; /* owned */
+    int list_count;
+} lk_attributes;
+
+typedef struct lk_node {
+    lk_op op;
+    int in[LK_MAX_IN], in_count;
+    int out[LK_MAX_OUT], out_count;
+    lk_attributes a;
+    /* Of the executor. */
+    void *state;    /* the backend's own */
+    size_t scratch; /* bytes that the node needs while it runs */
+    int scratch_tensor;
+    double seconds; /* spent in it so far, when profiling */
+} lk_node;
+
+typedef struct lk_loss {
+    char *name;
+    float weight;
+    int tensor; /* the value, [1, 1, 1, 1] */
+} lk_loss;
+
+struct lk_nn_graph {
+    lk_tensor *tensors;
+    int tensor_count, tensor_room;
+    lk_node *nodes;
+    int node_count, node_room;
+    lk_loss *losses;
+    int loss_count;
+    lk_error error;
+};
+
+struct lk_nn_exec {
+    lk_nn_graph g;     /* copied, and grown by the backward pass */
+    int forward_count; /* nodes of the forward pass */
+    lk_nn_options options;
+    const struct lk_backend *backend;
+    void *backend_state;
+    char *arena;
+    size_t arena_bytes, scratch_bytes;
+    int *params;
+    int param_count;
+    int64_t steps;
+    lk_nn_adam adam;
+    float adam_rate; /* of this step, bias correction included */
+    double forward_flops, step_flops;
+    bool profile;
+};
+
+/* How an executor's device does it. All memory that nodes see lies on that device. */
+typedef struct lk_backend {
+    const char *name;
+    bool (*open)(lk_nn_exec *e, lk_error *err);
+    void (*close)(lk_nn_exec *e);
+    /* Choose algorithms and layouts; set node->scratch, and layout and bytes of parameters. No data yet. */
+    bool (*prepare)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    /* All tensors have their data pointers now. */
+    bool (*bind)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    bool (*run)(lk_nn_exec *e, lk_node *n, lk_error *err);
+    void (*release)(lk_nn_exec *e, lk_node *n);
+    void *(*allocate)(size_t bytes, lk_error *err); /* zeroed */
+    void (*deallocate)(void *p);
+    /* Between a tensor's memory `data` (in its layout) and [n, c, h, w] on the host. */
+    bool (*upload)(lk_nn_exec *e, const lk_tensor *t, char *data, const float *values);
+    bool (*download)(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values);
+    void (*release_layout)(void *layout);
+} lk_backend;
+
+extern const lk_backend lk_backend_cpu;
+
+/* graph.c */
+int lk_graph_tensor(lk_nn_graph *g, lk_tensor_kind kind, lk_nn_shape shape); /* −1 with the graph's error set */
+lk_node *lk_graph_node(lk_nn_graph *g, lk_op op, const int *in, int in_count);
+/* A node with one new output of that shape. */
+int lk_graph_op(lk_nn_graph *g, lk_op op, const int *in, int in_count, lk_nn_shape out, const lk_attributes *a);
+int lk_graph_fail(lk_nn_graph *g, const char *format, ...) __attribute__((format(printf, 2, 3))); /* returns −1 */
+void lk_graph_clear(lk_nn_graph *g);
+bool lk_graph_copy(const lk_nn_graph *from, lk_nn_graph *to, lk_error *err);
+const char *lk_op_name(lk_op op);
+int lk_graph_view(lk_nn_graph *g, int t, lk_nn_shape shape, size_t offset);
+
+/* gradient.c: append the backward pass and the optimizer's nodes. */
+bool lk_differentiate(lk_nn_exec *e, lk_error *err);
+
+/* params.c */
+bool lk_params_initialise(lk_nn_exec *e, lk_error *err);
+
+static inline bool lk_same_shape(lk_nn_shape a, lk_nn_shape b) {
+    return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
+}
+static inline lk_nn_shape lk_shape(int n, int c, int h, int w) {
+    lk_nn_shape s = {n, c, h, w};
+    return s;
+}
+
+#endif

@@ -1,0 +1,387 @@
+/* Compiling: from a described graph to nodes that run in one arena. And running them. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ALIGN 64
+
+static int root(const lk_nn_graph *g, int t) {
+    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
+    return t;
+}
+
+static void touch(lk_nn_graph *g, int t, int step) {
+    lk_tensor *r = &g->tensors[root(g, t)];
+    if (r->first < 0 || step < r->first) r->first = step;
+    if (step > r->last) r->last = step;
+}
+
+/* How long each tensor that owns memory lives, in steps. */
+static void lifetimes(lk_nn_exec *e) {
+    lk_nn_graph *g = &e->g;
+    int end = g->node_count - 1;
+    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].first = g->tensors[i].last = -1;
+    for (int i = 0; i <= end; i++) {
+        const lk_node *n = &g->nodes[i];
+        if (n->op == LK_OP_VIEW) continue;
+        for (int j = 0; j < n->in_count; j++) touch(g, n->in[j], i);
+        for (int j = 0; j < n->out_count; j++) touch(g, n->out[j], i);
+    }
+    for (int i = 0; i < g->loss_count; i++) g->tensors[g->losses[i].tensor].pinned = true;
+    for (int i = 0; i < g->tensor_count; i++) {
+        lk_tensor *t = &g->tensors[i];
+        if (t->kind == LK_INPUT) touch(g, i, 0);
+        if (t->kind == LK_INPUT || t->output || t->pinned) {
+            touch(g, i, end);
+            g->tensors[root(g, i)].pinned = true;
+        }
+    }
+}
+
+static bool works_in_place(lk_op op) {
+    switch (op) {
+    case LK_OP_ACT:
+    case LK_OP_PRELU:
+    case LK_OP_ADD:
+    case LK_OP_SUB:
+    case LK_OP_MUL:
+    case LK_OP_AFFINE:
+    case LK_OP_SQUARE:
+    case LK_OP_ABS:
+    case LK_OP_ACT_BACK:
+    case LK_OP_SQUARE_BACK:
+    case LK_OP_ABS_BACK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Elementwise nodes overwrite an operand that nobody needs after them. */
+static void share_in_place(lk_nn_graph *g) {
+    for (int i = 0; i < g->node_count; i++) {
+        const lk_node *n = &g->nodes[i];
+        if (!works_in_place(n->op)) continue;
+        int in = root(g, n->in[0]);
+        lk_tensor *from = &g->tensors[in], *out = &g->tensors[n->out[0]];
+        bool free_to_take =
+            from->kind == LK_VALUE && !from->pinned && from->last == i && from->bytes == out->bytes && out->view_of < 0;
+        for (int j = 1; j < n->in_count; j++) free_to_take &= root(g, n->in[j]) != in;
+        if (!free_to_take) continue;
+        out->view_of = in;
+        out->offset = 0;
+        from->last = out->last;
+        from->pinned = out->pinned;
+    }
+}
+
+typedef struct item {
+    size_t bytes, place;
+    int tensor, first, last;
+} item;
+
+static int larger_first(const void *a, const void *b) {
+    const item *p = a, *q = b;
+    if (p->bytes != q->bytes) return p->bytes < q->bytes ? 1 : -1;
+    return p->tensor - q->tensor;
+}
+
+static int by_place(const void *a, const void *b) {
+    const item *p = *(const item *const *)a, *q = *(const item *const *)b;
+    return p->place < q->place ? -1 : p->place > q->place;
+}
+
+/* Largest first, each at the lowest place where nothing that lives at the same time lies. */
+static size_t pack(item *items, int count, item **busy) {
+    size_t total = 0;
+    for (int i = 0; i < count; i++) {
+        int n = 0;
+        for (int j = 0; j < i; j++)
+            if (items[j].first <= items[i].last && items[i].first <= items[j].last) busy[n++] = &items[j];
+        qsort(busy, (size_t)n, sizeof *busy, by_place);
+        size_t at = 0;
+        for (int j = 0; j < n; j++) {
+            if (busy[j]->place >= at + items[i].bytes) break;
+            if (busy[j]->place + busy[j]->bytes > at) at = busy[j]->place + busy[j]->bytes;
+        }
+        items[i].place = at;
+        if (at + items[i].bytes > total) total = at + items[i].bytes;
+    }
+    return total;
+}
+
+static bool in_arena(const lk_tensor *t) {
+    return t->view_of < 0 && t->first >= 0 && (t->kind == LK_VALUE || t->kind == LK_INPUT);
+}
+
+static bool plan_arena(lk_nn_exec *e, lk_error *err) {
+    lk_nn_graph *g = &e->g;
+    item *items = lk_alloc((size_t)g->tensor_count, sizeof *items, err);
+    item **busy = lk_alloc((size_t)g->tensor_count, sizeof *busy, err);
+    bool ok = items && busy;
+    int count = 0;
+    for (int i = 0; ok && i < g->tensor_count; i++) {
+        const lk_tensor *t = &g->tensors[i];
+        size_t bytes = (t->bytes + ALIGN - 1) / ALIGN * ALIGN;
+        if (in_arena(t)) items[count++] = (item){.bytes = bytes, .tensor = i, .first = t->first, .last = t->last};
+    }
+    if (ok) {
+        qsort(items, (size_t)count, sizeof *items, larger_first);
+        e->arena_bytes = pack(items, count, busy);
+        e->arena = e->backend->allocate(e->arena_bytes, err);
+        ok = e->arena != NULL;
+        if (!ok)
+            lk_fail(err, LK_ERR_MEMORY,
+                    "the network needs %.0f MiB for its activations, more than there is: choose a smaller batch",
+                    (double)e->arena_bytes / 0x1p20);
+    }
+    for (int i = 0; ok && i < count; i++) g->tensors[items[i].tensor].data = e->arena + items[i].place;
+    free(items);
+    free(busy);
+    return ok;
+}
+
+static bool allocate_params(lk_nn_exec *e, lk_error *err) {
+    for (int i = 0; i < e->g.tensor_count; i++) {
+        lk_tensor *t = &e->g.tensors[i];
+        if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
+        bool ok = (t->data = e->backend->allocate(t->bytes, err)) != NULL;
+        if (ok && t->kind == LK_PARAM && t->gradient >= 0)
+            ok = (t->moment1 = e->backend->allocate(t->bytes, err)) &&
+                 (t->moment2 = e->backend->allocate(t->bytes, err));
+        if (!ok)
+            return lk_fail(err, LK_ERR_MEMORY, "out of memory for the network's weights: choose smaller dimensions");
+    }
+    return true;
+}
+
+static void resolve_views(lk_nn_graph *g) {
+    for (int i = 0; i < g->tensor_count; i++) {
+        int t = i;
+        size_t offset = 0;
+        while (g->tensors[t].view_of >= 0) {
+            offset += g->tensors[t].offset;
+            t = g->tensors[t].view_of;
+        }
+        if (t != i) g->tensors[i].data = g->tensors[t].data ? g->tensors[t].data + offset : NULL;
+    }
+}
+
+static bool add_scratch(lk_nn_exec *e, lk_error *err) {
+    lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->node_count; i++) {
+        if (!g->nodes[i].scratch) continue;
+        int t = lk_graph_tensor(g, LK_VALUE, lk_shape(1, 1, 1, 1));
+        if (t < 0) return lk_nn_graph_ok(g, err);
+        g->tensors[t].first = g->tensors[t].last = i;
+        g->tensors[t].bytes = g->nodes[i].scratch;
+        g->nodes[i].scratch_tensor = t;
+        if (g->nodes[i].scratch > e->scratch_bytes) e->scratch_bytes = g->nodes[i].scratch;
+    }
+    return true;
+}
+
+static bool bad_params(const lk_nn_exec *e, lk_error *err) {
+    for (int i = 0; e->options.train && i < e->param_count; i++) {
+        const lk_tensor *t = &e->g.tensors[e->params[i]];
+        if (t->gradient < 0) return !lk_fail(err, LK_ERR_UNSUPPORTED, "no loss depends on parameter %s", t->name);
+    }
+    return false;
+}
+
+static void count_flops(lk_nn_exec *e) {
+    for (int i = 0; i < e->g.node_count; i++) {
+        const lk_node *n = &e->g.nodes[i];
+        double flops = 0;
+        const lk_tensor *t = e->g.tensors;
+        switch (n->op) {
+        case LK_OP_CONV:
+        case LK_OP_DENSE:
+            flops = 2.0 * (double)lk_nn_count(t[n->out[0]].shape) * (double)lk_nn_count(t[n->in[1]].shape) /
+                    t[n->in[1]].shape.n;
+            break;
+        case LK_OP_CONV_BACK_DATA:
+        case LK_OP_DENSE_BACK_DATA:
+            flops = 2.0 * (double)lk_nn_count(t[n->in[0]].shape) * (double)lk_nn_count(t[n->in[1]].shape) /
+                    t[n->in[1]].shape.n;
+            break;
+        case LK_OP_CONV_BACK_WEIGHTS:
+        case LK_OP_DENSE_BACK_WEIGHTS:
+            flops = 2.0 * (double)lk_nn_count(t[n->in[1]].shape) * (double)lk_nn_count(t[n->out[0]].shape) /
+                    t[n->out[0]].shape.n;
+            break;
+        default:
+            break;
+        }
+        e->step_flops += flops;
+        if (i < e->forward_count) e->forward_flops += flops;
+    }
+}
+
+static bool collect_params(lk_nn_exec *e, lk_error *err) {
+    e->params = lk_alloc((size_t)e->g.tensor_count, sizeof(int), err);
+    if (!e->params) return false;
+    for (int i = 0; i < e->g.tensor_count; i++)
+        if (e->g.tensors[i].kind == LK_PARAM) e->params[e->param_count++] = i;
+    return true;
+}
+
+static bool prepare(lk_nn_exec *e, lk_error *err) {
+    lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].bytes = lk_nn_count(g->tensors[i].shape) * sizeof(float);
+    for (int i = 0; i < g->node_count; i++)
+        if (!e->backend->prepare(e, &g->nodes[i], err)) return lk_fail_in(err, "%s", lk_op_name(g->nodes[i].op));
+    return true;
+}
+
+static bool bind(lk_nn_exec *e, lk_error *err) {
+    for (int i = 0; i < e->g.node_count; i++)
+        if (!e->backend->bind(e, &e->g.nodes[i], err)) return lk_fail_in(err, "%s", lk_op_name(e->g.nodes[i].op));
+    return true;
+}
+
+static bool compile(lk_nn_exec *e, lk_error *err) {
+    e->forward_count = e->g.node_count;
+    if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
+    if (!e->backend->open(e, err) || !prepare(e, err)) return false;
+    lifetimes(e);
+    share_in_place(&e->g);
+    if (!add_scratch(e, err) || !plan_arena(e, err) || !allocate_params(e, err)) return false;
+    resolve_views(&e->g);
+    count_flops(e);
+    return lk_params_initialise(e, err) && bind(e, err);
+}
+
+lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
+    if (!lk_nn_graph_ok(g, err)) return NULL;
+    lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
+    if (!e) return NULL;
+    e->options = *options;
+    e->backend = &lk_backend_cpu;
+    if (lk_graph_copy(g, &e->g, err) && compile(e, err)) return e;
+    lk_nn_free(e);
+    return NULL;
+}
+
+void lk_nn_free(lk_nn_exec *e) {
+    if (!e) return;
+    for (int i = 0; i < e->g.node_count; i++) e->backend->release(e, &e->g.nodes[i]);
+    for (int i = 0; i < e->g.tensor_count; i++) {
+        lk_tensor *t = &e->g.tensors[i];
+        if (t->layout) e->backend->release_layout(t->layout);
+        if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
+        e->backend->deallocate(t->data);
+        e->backend->deallocate(t->moment1);
+        e->backend->deallocate(t->moment2);
+    }
+    e->backend->deallocate(e->arena);
+    e->backend->close(e);
+    free(e->params);
+    lk_graph_clear(&e->g);
+    free(e);
+}
+
+lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
+    lk_nn_memory m = {.activations = e->arena_bytes, .workspace = e->scratch_bytes};
+    for (int i = 0; i < e->g.tensor_count; i++) {
+        const lk_tensor *t = &e->g.tensors[i];
+        if (t->kind == LK_PARAM) {
+            m.parameters += lk_nn_count(t->shape);
+            if (t->moment1) m.optimizer += 2 * t->bytes;
+        }
+        if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;
+    }
+    m.forward_flops = e->forward_flops;
+    m.step_flops = e->step_flops;
+    return m;
+}
+
+/* ---- Running --------------------------------------------------------------------------------------------- */
+
+static bool run(lk_nn_exec *e, int count, lk_error *err) {
+    for (int i = 0; i < count; i++) {
+        lk_node *n = &e->g.nodes[i];
+        if (n->op == LK_OP_VIEW) continue;
+        double start = e->profile ? lk_now() : 0;
+        if (!e->backend->run(e, n, err)) return lk_fail_in(err, "%s", lk_op_name(n->op));
+        if (e->profile) n->seconds += lk_now() - start;
+    }
+    return true;
+}
+
+bool lk_nn_run(lk_nn_exec *e, lk_error *err) { return run(e, e->forward_count, err); }
+
+bool lk_nn_step(lk_nn_exec *e, const lk_nn_adam *adam, lk_error *err) {
+    if (!e->options.train) return lk_fail(err, LK_ERR_USAGE, "this network was not compiled for training");
+    double t = (double)(e->steps + 1);
+    e->adam = *adam;
+    e->adam_rate =
+        (float)((double)adam->rate * sqrt(1 - pow((double)adam->beta2, t)) / (1 - pow((double)adam->beta1, t)));
+    if (!run(e, e->g.node_count, err)) return false;
+    e->steps++;
+    return true;
+}
+
+int64_t lk_nn_steps(const lk_nn_exec *e) { return e->steps; }
+void lk_nn_set_steps(lk_nn_exec *e, int64_t t) { e->steps = t; }
+
+lk_nn_t lk_nn_find(const lk_nn_exec *e, const char *name) {
+    for (int i = 0; i < e->g.tensor_count; i++) {
+        const lk_tensor *t = &e->g.tensors[i];
+        if ((t->kind == LK_INPUT || t->output) && strcmp(t->name, name) == 0) return i;
+    }
+    return -1;
+}
+
+lk_nn_shape lk_nn_shape_in(const lk_nn_exec *e, lk_nn_t t) { return lk_nn_shape_of(&e->g, t); }
+
+float *lk_nn_data(lk_nn_exec *e, lk_nn_t t) {
+    if (t < 0 || t >= e->g.tensor_count) return NULL;
+    const lk_tensor *at = &e->g.tensors[t];
+    return at->kind == LK_INPUT || at->output ? (float *)(void *)at->data : NULL;
+}
+
+int lk_nn_loss_count(const lk_nn_exec *e) { return e->g.loss_count; }
+const char *lk_nn_loss_name(const lk_nn_exec *e, int i) { return e->g.losses[i].name; }
+float lk_nn_loss_value(const lk_nn_exec *e, int i) {
+    float value;
+    memcpy(&value, e->g.tensors[e->g.losses[i].tensor].data, sizeof value);
+    return value;
+}
+
+bool lk_nn_set_loss_weight(lk_nn_exec *e, const char *name, float weight) {
+    bool found = false;
+    for (int i = 0; i < e->g.loss_count; i++) {
+        if (strcmp(e->g.losses[i].name, name)) continue;
+        e->g.losses[i].weight = weight;
+        found = true;
+    }
+    return found;
+}
+
+void lk_nn_set_profile(lk_nn_exec *e, bool on) { e->profile = on; }
+
+char *lk_nn_profile(const lk_nn_exec *e, lk_error *err) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) {
+        lk_fail(err, LK_ERR_MEMORY, "out of memory");
+        return NULL;
+    }
+    for (int op = 0; op < LK_OP_COUNT; op++) {
+        double seconds = 0;
+        int count = 0;
+        for (int i = 0; i < e->g.node_count; i++)
+            if (e->g.nodes[i].op == (lk_op)op) {
+                seconds += e->g.nodes[i].seconds;
+                count++;
+            }
+        if (seconds > 0) fprintf(out, "%-22s %3d nodes %9.2f ms\n", lk_op_name((lk_op)op), count, 1e3 * seconds);
+    }
+    fclose(out);
+    return text;
+}
