@@ -50,6 +50,8 @@ bool lk_faceset_begin(lk_faceset *s, lk_error *err); /* a transaction: all of it
 bool lk_faceset_commit(lk_faceset *s, lk_error *err);
 bool lk_faceset_rollback(lk_faceset *s);
 
+/* What lk_source.fingerprint holds, of the video (or folder: of its first file, and the number of files) at `path`. */
+bool lk_source_fingerprint(const char *path, char hex[65], lk_error *err);
 bool lk_faceset_add_source(lk_faceset *s, lk_source *source, lk_error *err);          /* sets source->id */
 bool lk_faceset_update_source(lk_faceset *s, const lk_source *source, lk_error *err); /* frames, complete */
 int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err);            /* count or −1; caller frees */
