@@ -71,5 +71,8 @@ bool lk_cpu_loss_back(lk_nn_exec *e, lk_node *n, lk_error *err);
 
 /* infer.c: operators of the pretrained networks, forward only */
 bool lk_cpu_prelu(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_landmarks_to_matrix(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_transform_bilinear(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_cpu_transform_landmarks(lk_nn_exec *e, lk_node *n, lk_error *err);
 
 #endif
