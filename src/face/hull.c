@@ -1,0 +1,30 @@
+#include "likeness/face.h"
+
+#include <math.h>
+
+/* Lists of points, each ended by −1; together they cover the face up to the brows. */
+static const int8_t lower_face[] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 48, 49,
+                                    50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, -1};
+static const int8_t nose[] = {27, 28, 29, 30, 33, -1};
+static const int8_t upper_face[] = {17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0, 27, 16, 33, -1};
+static const int8_t *const parts[] = {lower_face, nose, upper_face};
+
+bool lk_face_hull(const lk_landmarks *points, lk_image *mask, lk_error *err) {
+    if (mask->type != LK_F32 || mask->channels != 1)
+        return lk_fail(err, LK_ERR_USAGE, "the mask of a face is a float image of one channel, not %d of type %d",
+                       mask->channels, (int)mask->type);
+    for (int y = 0; y < mask->height; y++)
+        for (int x = 0; x < mask->width; x++) lk_row_f32(mask, y)[x] = 0;
+    for (size_t k = 0; k < LK_COUNT(parts); k++) {
+        lk_point p[LK_LANDMARKS];
+        int count = 0;
+        for (const int8_t *i = parts[k]; *i >= 0; i++) {
+            p[count] = points->p[*i];
+            if (!isfinite(p[count].x) || !isfinite(p[count].y))
+                return lk_fail(err, LK_ERR_FORMAT, "landmark %d of the face is not a number", (int)*i);
+            count++;
+        }
+        if (!lk_image_fill_hull(mask, p, count, 1, err)) return false;
+    }
+    return true;
+}

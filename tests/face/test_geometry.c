@@ -1,0 +1,129 @@
+/* Alignment, mirroring and hull masks against NumPy and OpenCV. */
+#include "testing.h"
+
+#include <math.h>
+
+#include "likeness/face.h"
+
+#define CASES 24
+
+typedef struct reader {
+    unsigned char *data;
+    size_t size, at;
+} reader;
+
+static void take(reader *r, void *to, size_t n) {
+    assert_true(n <= r->size - r->at);
+    memcpy(to, r->data + r->at, n);
+    r->at += n;
+}
+
+static reader open_golden(const char *name) {
+    char path[600];
+    snprintf(path, sizeof path, "%s/%s", LK_GOLDEN, name);
+    lk_error err = {0};
+    void *data = NULL;
+    reader r = {0};
+    test_ok(lk_file_read(path, LK_MIB(64), &data, &r.size, &err), &err);
+    r.data = data;
+    return r;
+}
+
+/* How many pixels differ, and how many of those have no edge of `want` (or of the picture) within 2 pixels. */
+static int differing(const lk_image *mask, const unsigned char *want, int size, int *inner) {
+    int count = 0;
+    *inner = 0;
+    for (int y = 0; y < size; y++)
+        for (int x = 0; x < size; x++) {
+            if ((lk_row_f32(mask, y)[x] > 0.5f) == (want[y * size + x] > 0)) continue;
+            count++;
+            bool edge = x < 2 || y < 2 || x >= size - 2 || y >= size - 2;
+            for (int j = y > 1 ? y - 2 : 0; j <= y + 2 && j < size; j++)
+                for (int i = x > 1 ? x - 2 : 0; i <= x + 2 && i < size; i++)
+                    edge = edge || want[j * size + i] != want[y * size + x];
+            *inner += !edge;
+        }
+    return count;
+}
+
+static void test_golden(void **state) {
+    (void)state;
+    reader r = open_golden("face_geometry.bin");
+    for (int c = 0; c < CASES; c++) {
+        lk_landmarks p, mirrored;
+        int32_t kind, size;
+        double scale;
+        lk_affine want, m;
+        take(&r, &p, sizeof p);
+        take(&r, &kind, 4);
+        take(&r, &size, 4);
+        take(&r, &scale, 8);
+        take(&r, &want, sizeof want);
+        take(&r, &mirrored, sizeof mirrored);
+        assert_true(lk_face_align(&p, (lk_face_type)kind, size, scale, &m));
+        for (int i = 0; i < 6; i++)
+            assert_true(fabs(m.m[i / 3][i % 3] - want.m[i / 3][i % 3]) < 1e-5 * fmax(1, fabs(want.m[i / 3][i % 3])));
+        lk_landmarks q = lk_landmarks_mirror(&p, 640);
+        assert_memory_equal(&q, &mirrored, sizeof q);
+        q = lk_landmarks_mirror(&q, 640);
+        for (int i = 0; i < LK_LANDMARKS; i++) assert_true(fabsf(q.p[i].x - p.p[i].x) < 1e-3f);
+
+        lk_error err = {0};
+        lk_image mask;
+        test_ok(lk_image_alloc(&mask, size, size, 1, LK_F32, &err), &err);
+        q = lk_landmarks_transform(&p, m);
+        test_ok(lk_face_hull(&q, &mask, &err), &err);
+        unsigned char *filled = malloc((size_t)size * (size_t)size);
+        assert_non_null(filled);
+        take(&r, filled, (size_t)size * (size_t)size);
+        int inner, count = differing(&mask, filled, size, &inner);
+        assert_int_equal(inner, 0); /* OpenCV also draws the outline, so its masks are up to a pixel wider */
+        assert_true(count < 8 * size);
+        free(filled);
+        lk_image_free(&mask);
+    }
+    assert_true(r.at == r.size);
+    free(r.data);
+}
+
+static void test_degenerate(void **state) {
+    (void)state;
+    lk_landmarks p = {0};
+    lk_affine m;
+    assert_false(lk_face_align(&p, LK_FACE_FULL, 256, 1, &m));
+    for (int i = 0; i < LK_LANDMARKS; i++) p.p[i] = (lk_point){(float)(i % 9) * 7, (float)i * 3};
+    assert_true(lk_face_align(&p, LK_FACE_FULL, 256, 1, &m));
+    assert_false(lk_face_align(&p, LK_FACE_FULL, 0, 1, &m));
+    assert_false(lk_face_align(&p, LK_FACE_FULL, 256, 0, &m));
+    p.p[33].x = NAN;
+    assert_false(lk_face_align(&p, LK_FACE_FULL, 256, 1, &m));
+    lk_error err = {0};
+    lk_image mask;
+    test_ok(lk_image_alloc(&mask, 8, 8, 1, LK_F32, &err), &err);
+    assert_false(lk_face_hull(&p, &mask, &err));
+    assert_int_equal(err.code, LK_ERR_FORMAT);
+    lk_image_free(&mask);
+    test_ok(lk_image_alloc(&mask, 8, 8, 3, LK_U8, &err), &err);
+    assert_false(lk_face_hull(&p, &mask, &err));
+    lk_image_free(&mask);
+}
+
+static void test_bounds(void **state) {
+    (void)state;
+    lk_landmarks p;
+    for (int i = 0; i < LK_LANDMARKS; i++) p.p[i] = (lk_point){10.5f + (float)(i % 10), 20.25f + (float)(i % 7)};
+    lk_rect b = lk_landmarks_bounds(&p);
+    assert_true(b.x == 10 && b.y == 20 && b.width == 11 && b.height == 8);
+    for (int i = 36; i < 42; i++) p.p[i] = (lk_point){3, 4};
+    for (int i = 42; i < 48; i++) p.p[i] = (lk_point){6, 8};
+    assert_true(fabs(lk_interocular(&p) - 5) < 1e-6);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_degenerate),
+        cmocka_unit_test(test_bounds),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
