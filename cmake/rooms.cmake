@@ -33,6 +33,12 @@ if(NOT LIKENESS_ONLY_NN)
   lk_room(image LINKS lk_base)
   lk_room(media LINKS lk_image PkgConfig::AV PkgConfig::JPEG PkgConfig::PNG)
   lk_room(face LINKS lk_nn lk_image)
+  add_custom_command(
+    OUTPUT ${CMAKE_BINARY_DIR}/manifest.c
+    COMMAND ${CMAKE_COMMAND} -DINPUT=${CMAKE_SOURCE_DIR}/models/manifest.json -DOUTPUT=${CMAKE_BINARY_DIR}/manifest.c
+            -DNAME=lk_models_manifest -P ${CMAKE_SOURCE_DIR}/cmake/embed.cmake
+    DEPENDS ${CMAKE_SOURCE_DIR}/models/manifest.json ${CMAKE_SOURCE_DIR}/cmake/embed.cmake)
+  target_sources(lk_face PRIVATE ${CMAKE_BINARY_DIR}/manifest.c)
   lk_room(faceset LINKS lk_face lk_media PkgConfig::SQLITE)
   lk_room(swap LINKS lk_nn lk_face)
   lk_room(train LINKS lk_faceset lk_swap lk_media)

@@ -93,9 +93,8 @@ double lk_descriptor_similarity(const float a[LK_DESCRIPTOR], const float b[LK_D
 /* What models/manifest.json lists (compiled in). Install: packages fetched by npm into a temporary folder, files cut
  * out and verified, then moved into lk_models_dir(). Nothing is done twice. */
 typedef struct lk_model_status {
-    const char *name, *package, *version, *license, *purpose;
-    bool present, intact;
-    char path[1024];
+    char name[64], package[64], version[32], license[32], purpose[96], path[1024];
+    bool present, intact; /* intact only where verification was asked for */
 } lk_model_status;
 int lk_models_count(void);
 bool lk_models_status(int i, bool verify, lk_model_status *status, lk_error *err);

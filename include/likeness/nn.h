@@ -213,7 +213,7 @@ bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *ke
  * checked; an operator that is not known is named. */
 lk_nn_graph *lk_nn_read_tflite(const void *data, size_t size, const char *what, lk_error *err);
 lk_nn_graph *lk_nn_read_tfjs(const void *json, size_t json_size, const void *weights, size_t weights_size,
-                             const char *what, lk_error *err);
+                             const char *output, const char *what, lk_error *err);
 /* Names of a graph's outputs, in order. */
 int lk_nn_output_count(const lk_nn_graph *g);
 const char *lk_nn_output_name(const lk_nn_graph *g, int i);

@@ -1,0 +1,22 @@
+/* The pretrained networks of this room, opened. */
+#ifndef LIKENESS_FACE_NETS_H
+#define LIKENESS_FACE_NETS_H
+
+#include "likeness/face.h"
+#include "likeness/nn.h"
+
+struct lk_face_nets {
+    lk_nn_exec *detector, *mesh, *descriptor;           /* the descriptor is opened when it is first asked for */
+    lk_image detector_crop, mesh_crop, descriptor_crop; /* 8-bit, what each network looks at */
+};
+
+/* The bytes of a network of the manifest, verified; caller frees. */
+bool lk_model_read(const char *name, void **data, size_t *size, lk_error *err);
+
+/* The crop as the network's input: value·scale + shift. */
+void lk_face_fill(lk_nn_exec *e, const lk_image *crop, float scale, float shift);
+
+/* Intersection of two boxes over their union. */
+float lk_overlap(float ax, float ay, float aw, float ah, float bx, float by, float bw, float bh);
+
+#endif
