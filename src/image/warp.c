@@ -52,8 +52,15 @@ LK_INLINE lk_v4 cubic_weights(float t) {
 }
 
 LK_INLINE lk_v4 load_four(const uint8_t *p, bool bytes) {
-    if (bytes) return (lk_v4){p[0], p[1], p[2], p[3]};
     lk_v4 v;
+    if (bytes) {
+        typedef uint32_t u4 __attribute__((vector_size(16)));
+        typedef int32_t i4 __attribute__((vector_size(16)));
+        uint32_t all;
+        memcpy(&all, p, sizeof all); /* little-endian: the first byte is the lowest */
+        u4 each = ((u4){all, all, all, all} >> (u4){0, 8, 16, 24}) & 255;
+        return __builtin_convertvector((i4)each, lk_v4);
+    }
     memcpy(&v, p, sizeof v);
     return v;
 }
