@@ -41,20 +41,22 @@ typedef struct lk_source {
     char fingerprint[65]; /* SHA-256 of the file's first MiB and size: recognises the same video elsewhere */
 } lk_source;
 
-/* Creating never overwrites; opening checks application id, version and integrity of the header. */
+/* Use a faceset from one thread at a time; several may have the same file open. While a writer has it open a log
+ * (NAME.faces-wal) lies beside it, and is folded in on closing. Creating never overwrites; opening checks application id, version and integrity of the header. */
 lk_faceset *lk_faceset_create(const char *path, lk_error *err);
 lk_faceset *lk_faceset_open(const char *path, bool writable, lk_error *err);
 void lk_faceset_close(lk_faceset *s);
 
 bool lk_faceset_begin(lk_faceset *s, lk_error *err); /* a transaction: all of it or nothing */
 bool lk_faceset_commit(lk_faceset *s, lk_error *err);
-bool lk_faceset_rollback(lk_faceset *s);
+bool lk_faceset_rollback(lk_faceset *s); /* as if nothing had happened since the beginning of the transaction */
 
 /* What lk_source.fingerprint holds, of the video (or folder: of its first file, and the number of files) at `path`. */
 bool lk_source_fingerprint(const char *path, char hex[65], lk_error *err);
 bool lk_faceset_add_source(lk_faceset *s, lk_source *source, lk_error *err);          /* sets source->id */
 bool lk_faceset_update_source(lk_faceset *s, const lk_source *source, lk_error *err); /* frames, complete */
-int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err);            /* count or −1; caller frees */
+bool lk_faceset_clear_source(lk_faceset *s, int64_t id, lk_error *err);    /* the source and all its faces, for good */
+int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err); /* count or −1; caller frees */
 
 /* jpeg: the aligned crop as encoded. Sets face->id. */
 bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size, lk_error *err);

@@ -1,0 +1,57 @@
+/* What the files of this room share: the open database and how its errors become sentences. */
+#ifndef LIKENESS_FACESET_INTERNAL_H
+#define LIKENESS_FACESET_INTERNAL_H
+
+#include <sqlite3.h>
+
+#include "likeness/faceset.h"
+
+#define LK_FACES_APPLICATION_ID 0x4C4B4653 /* "LKFS" */
+#define LK_FACES_VERSION        1
+#define LK_MAX_CROP_SIDE        4096
+#define LK_MAX_CROP_BYTES       LK_MIB(64)
+
+typedef enum statement {
+    STATEMENT_ADD_FACE,
+    STATEMENT_ADD_MESH,
+    STATEMENT_ADD_DESCRIPTOR,
+    STATEMENT_ADD_CROP,
+    STATEMENT_GET_FACE,
+    STATEMENT_GET_CROP,
+    STATEMENT_SET_REMOVED,
+    STATEMENTS,
+} statement;
+
+struct lk_faceset {
+    sqlite3 *db;
+    char *path;
+    bool writable;
+    sqlite3_stmt *statements[STATEMENTS]; /* prepared when first needed */
+};
+
+/* Fill err from SQLite's result code: what happened to which file and what to do. Returns false. */
+bool lk_sql_fail(const char *path, sqlite3 *db, int code, lk_error *err);
+
+bool lk_sql_run(lk_faceset *s, const char *sql, lk_error *err);
+sqlite3_stmt *lk_sql_prepare(lk_faceset *s, const char *sql, lk_error *err);
+/* Step a statement that returns no rows, then reset it. */
+bool lk_sql_done(lk_faceset *s, sqlite3_stmt *q, lk_error *err);
+
+/* Columns of a row, checked: false (and no message) when the type, range or size is not what it should be. */
+bool lk_sql_int(sqlite3_stmt *q, int column, int64_t lo, int64_t hi, int64_t *value);
+bool lk_sql_real(sqlite3_stmt *q, int column, double *value); /* finite */
+bool lk_sql_floats(sqlite3_stmt *q, int column, float *values, int count);
+bool lk_sql_doubles(sqlite3_stmt *q, int column, double *values, int count);
+bool lk_sql_text(sqlite3_stmt *q, int column, char *text, size_t room);
+
+/* Little-endian blobs. */
+bool lk_sql_bind_floats(sqlite3_stmt *q, int index, const float *values, int count);
+bool lk_sql_bind_doubles(sqlite3_stmt *q, int index, const double *values, int count);
+
+/* A change that must be whole: opens a transaction unless one is open already. */
+bool lk_sql_enter(lk_faceset *s, bool *own, lk_error *err);
+bool lk_sql_leave(lk_faceset *s, bool own, bool ok, lk_error *err); /* commits, or rolls back; returns ok */
+
+bool lk_sql_writable(lk_faceset *s, lk_error *err);
+
+#endif
