@@ -1,0 +1,210 @@
+/* Frames in, packets into the muxer: choice of the pixel format, colour description, timestamps. */
+#include "encoder.h"
+
+#include <libavutil/opt.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- The codec and its pixels ---------------------------------------------------------------------------- */
+
+static bool takes(const AVCodec *codec, enum AVPixelFormat format) {
+    if (!codec->pix_fmts) return true;
+    for (const enum AVPixelFormat *p = codec->pix_fmts; *p != AV_PIX_FMT_NONE; p++)
+        if (*p == format) return true;
+    return false;
+}
+
+static bool fits(enum AVPixelFormat format, int width, int height) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(format);
+    return !(d->log2_chroma_w && width % 2) && !(d->log2_chroma_h && height % 2);
+}
+
+/* The frame's own format where the codec takes it; what players know for grey and RGB, unless nothing may be lost.
+ * Odd sizes cannot have halved chroma. */
+static enum AVPixelFormat choose_format(const lk_encoder *e, const AVFrame *av) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(av->format);
+    bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0, deep = d->comp[0].depth > 8;
+    bool as_is = e->options.lossless || !(rgb || d->nb_components == 1);
+    if (as_is && takes(e->av_codec, av->format) && fits(av->format, av->width, av->height)) return av->format;
+    enum AVPixelFormat wishes[] = {deep ? AV_PIX_FMT_YUV420P10 : AV_PIX_FMT_YUV420P,
+                                   deep ? AV_PIX_FMT_YUV444P10 : AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV420P,
+                                   AV_PIX_FMT_YUV444P};
+    bool whole = e->options.lossless || (!rgb && d->nb_components == 3 && !d->log2_chroma_w && !d->log2_chroma_h);
+    for (size_t i = whole ? 1 : 0; i < LK_COUNT(wishes); i++)
+        if (takes(e->av_codec, wishes[i]) && fits(wishes[i], av->width, av->height)) return wishes[i];
+    return e->av_codec->pix_fmts ? avcodec_find_best_pix_fmt_of_list(e->av_codec->pix_fmts, av->format, 0, NULL)
+                                 : av->format;
+}
+
+static bool is_rgb(enum AVPixelFormat format) {
+    return (av_pix_fmt_desc_get(format)->flags & AV_PIX_FMT_FLAG_RGB) != 0;
+}
+
+/* RGB gets the matrix that its size suggests, in limited range, and is tagged so. */
+static void tag_made_yuv(AVFrame *av) {
+    bool small = av->height < 720;
+    av->colorspace = small ? AVCOL_SPC_SMPTE170M : AVCOL_SPC_BT709;
+    av->color_primaries = small ? AVCOL_PRI_SMPTE170M : AVCOL_PRI_BT709;
+    av->color_trc = small ? AVCOL_TRC_SMPTE170M : AVCOL_TRC_BT709;
+    av->color_range = AVCOL_RANGE_MPEG;
+    av->chroma_location = AVCHROMA_LOC_LEFT;
+}
+
+static bool rgb_to_yuv(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
+    lk_image rgb;
+    lk_rect all = {0, 0, f->av->width, f->av->height};
+    if (!lk_frame_rgb(f, all, LK_F32, &rgb, err)) return false;
+    AVFrame *av = lk_av_frame(format, all.width, all.height, f->av, err);
+    if (av) {
+        tag_made_yuv(av);
+        av_frame_free(&f->av);
+        f->av = av;
+        f->picture = false;
+    }
+    bool ok = av && lk_frame_set_rgb(f, all, &rgb, err);
+    lk_image_free(&rgb);
+    return ok;
+}
+
+static bool to_format(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
+    if (f->av->format == (int)format) return true;
+    if (is_rgb(f->av->format) && !is_rgb(format)) {
+        if (lk_format_known(format)) return rgb_to_yuv(f, format, err);
+        return rgb_to_yuv(f, AV_PIX_FMT_YUV444P, err) && lk_frame_reformat(f, format, err);
+    }
+    return lk_frame_reformat(f, format, err);
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------------- */
+
+bool lk_encoder_find(lk_encoder *e, const char *path, lk_error *err) {
+    const char *name = e->options.codec ? e->options.codec : "libx264";
+    e->av_codec = avcodec_find_encoder_by_name(name);
+    if (e->av_codec && e->av_codec->type == AVMEDIA_TYPE_VIDEO) return true;
+    return lk_fail(err, LK_ERR_USAGE, "%s: this machine's FFmpeg has no video encoder named %s; see ffmpeg -encoders",
+                   path, name);
+}
+
+static int quality_options(const lk_encoder *e, AVDictionary **d) {
+    const char *name = e->av_codec->name;
+    bool x26x = !strncmp(name, "libx26", 6);
+    int code = 0;
+    if (x26x || e->options.preset) code = av_dict_set(d, "preset", e->options.preset ? e->options.preset : "medium", 0);
+    if (code >= 0 && e->options.lossless) {
+        if (!strcmp(name, "libx265"))
+            code = av_dict_set(d, "x265-params", "lossless=1", 0);
+        else if (x26x)
+            code = av_dict_set(d, "qp", "0", 0);
+        else
+            code = av_dict_set(d, "lossless", "1", 0);
+    } else if (code >= 0) {
+        code = av_dict_set_int(d, "crf", e->options.crf, 0);
+    }
+    if (code >= 0 && !strcmp(name, "libx265")) code = av_dict_set(d, "x265-params", "log-level=error", AV_DICT_APPEND);
+    return code;
+}
+
+static void describe(lk_encoder *e, const AVFrame *av) {
+    AVCodecContext *c = e->codec;
+    c->width = av->width;
+    c->height = av->height;
+    c->pix_fmt = av->format;
+    c->time_base = e->time_base;
+    c->framerate = e->rate;
+    c->sample_aspect_ratio = av->sample_aspect_ratio;
+    c->color_range = av->color_range;
+    c->colorspace = av->colorspace;
+    c->color_primaries = av->color_primaries;
+    c->color_trc = av->color_trc;
+    c->chroma_sample_location = av->chroma_location;
+    c->thread_count = lk_threads();
+    if (lk_muxer_wants_global_header(e->muxer)) c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
+}
+
+/* The first frame says how large the video is and what its colours mean. `from`: its time in the input. */
+static bool open_encoder(lk_encoder *e, const AVFrame *av, int64_t from, lk_error *err) {
+    const AVCodec *codec = e->av_codec;
+    AVDictionary *options = NULL;
+    e->codec = avcodec_alloc_context3(codec);
+    e->packet = av_packet_alloc();
+    int code = e->codec && e->packet ? quality_options(e, &options) : AVERROR(ENOMEM);
+    if (code >= 0) {
+        describe(e, av);
+        code = avcodec_open2(e->codec, codec, &options);
+    }
+    av_dict_free(&options);
+    if (code < 0)
+        return lk_fail_av(err, code, "%s: the encoder %s does not take %d×%d pixels (%s) with these options", e->path,
+                          codec->name, av->width, av->height, av_get_pix_fmt_name(av->format));
+    return lk_muxer_start(e->muxer, e->codec, e->rate, from, e->shift, err);
+}
+
+/* ---- Encoding -------------------------------------------------------------------------------------------- */
+
+static bool drain(lk_encoder *e, lk_error *err) {
+    for (;;) {
+        int code = avcodec_receive_packet(e->codec, e->packet);
+        if (code == AVERROR(EAGAIN) || code == AVERROR_EOF) return true;
+        if (code < 0) return lk_fail_av(err, code, "%s cannot be encoded", e->path);
+        if (e->packet->duration <= 0) {
+            const lk_span *s = &e->spans[0];
+            for (size_t i = 0; i < LK_COUNT(e->spans); i++)
+                if (e->spans[i].pts == e->packet->pts) s = &e->spans[i];
+            if (s->pts == e->packet->pts) e->packet->duration = s->duration;
+        }
+        if (!lk_muxer_write(e->muxer, e->packet, err)) return false;
+    }
+}
+
+/* Where the frame goes, in the encoder's time base; always later than the one before. */
+static int64_t place(lk_encoder *e, const lk_frame *f) {
+    int64_t pts = e->count;
+    if (e->keeps_time || !f->picture) pts = av_rescale_q(f->av->pts, f->time_base, e->time_base);
+    if (e->count == 0 && e->partial) e->shift = pts - e->start;
+    pts -= e->shift;
+    if (e->count > 0 && pts <= e->last) pts = e->last + 1;
+    e->last = pts;
+    return pts;
+}
+
+bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
+    long long index = (long long)f->index;
+    int64_t from = av_rescale_q(f->av->pts, f->time_base, e->time_base), pts = place(e, f);
+    if (e->count == 0) {
+        bool rgb = is_rgb(f->av->format);
+        if (rgb && e->options.lossless && !e->options.codec) {
+            const AVCodec *exact = avcodec_find_encoder_by_name("libx264rgb");
+            if (exact && takes(exact, f->av->format)) e->av_codec = exact;
+        }
+        e->format = choose_format(e, f->av);
+    } else if (f->av->width != e->codec->width || f->av->height != e->codec->height) {
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "%s: frame %lld has %d×%d pixels, the ones before have %d×%d", e->path,
+                       index, f->av->width, f->av->height, e->codec->width, e->codec->height);
+    }
+    if (!to_format(f, e->format, err)) return lk_fail_in(err, "%s, frame %lld: ", e->path, index);
+    if (e->count == 0 && !open_encoder(e, f->av, from, err)) return false;
+    int64_t duration = f->duration > 0 ? av_rescale_q(f->duration, f->time_base, e->time_base) : 0;
+    if (duration <= 0) duration = av_rescale_q(1, av_inv_q(e->rate), e->time_base);
+    e->spans[e->count++ % (int64_t)LK_COUNT(e->spans)] = (lk_span){pts, duration};
+    e->end = pts + duration;
+    f->av->pts = pts;
+    f->av->pict_type = AV_PICTURE_TYPE_NONE; /* the encoder chooses, not the input */
+    int code = avcodec_send_frame(e->codec, f->av);
+    if (code < 0) return lk_fail_av(err, code, "%s: frame %lld cannot be encoded", e->path, index);
+    return drain(e, err);
+}
+
+bool lk_encoder_finish(lk_encoder *e, lk_error *err) {
+    if (e->count == 0) return lk_fail(err, LK_ERR_NOT_FOUND, "%s: there is not one frame to write", e->path);
+    int code = avcodec_send_frame(e->codec, NULL);
+    if (code < 0) return lk_fail_av(err, code, "%s cannot be encoded to the end", e->path);
+    return drain(e, err) && lk_muxer_finish(e->muxer, e->end, err);
+}
+
+void lk_encoder_free(lk_encoder *e) {
+    avcodec_free_context(&e->codec);
+    av_packet_free(&e->packet);
+    lk_muxer_free(e->muxer);
+    e->muxer = NULL;
+}

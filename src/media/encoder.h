@@ -1,0 +1,31 @@
+/* One video encoder and the file it writes into. */
+#ifndef LIKENESS_MEDIA_ENCODER_H
+#define LIKENESS_MEDIA_ENCODER_H
+
+#include "internal.h"
+
+typedef struct lk_span {
+    int64_t pts, duration;
+} lk_span;
+
+typedef struct lk_encoder {
+    const char *path; /* the owner's, as are the strings in the options */
+    lk_writer_options options;
+    const AVCodec *av_codec;
+    AVCodecContext *codec; /* opened with the first frame */
+    AVPacket *packet;
+    lk_muxer *muxer;
+    enum AVPixelFormat format;
+    AVRational time_base, rate;
+    bool keeps_time, partial; /* timestamps are those of a video; only a part of it */
+    int64_t start, shift;     /* of the input's video stream; what is taken off all times */
+    int64_t count, last, end; /* frames; time of the last one and its end */
+    lk_span spans[512];       /* of the frames under way: encoders do not hand durations on */
+} lk_encoder;
+
+bool lk_encoder_find(lk_encoder *e, const char *path, lk_error *err);
+bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err); /* may change the frame */
+bool lk_encoder_finish(lk_encoder *e, lk_error *err);
+void lk_encoder_free(lk_encoder *e);
+
+#endif
