@@ -9,11 +9,19 @@
 #define GRID    48
 #define ANCHORS (GRID * GRID)
 #define MOST    256
+/* A face that is turned often looks like a weak upright one with its eyes elsewhere; only what is surer than this is
+ * taken to be upright without looking at the turned frame. */
+#define SURELY_UPRIGHT 0.8f
 /* What the network still sees, in pixels of its own input. */
 #define LEAST_SEEN 12
 
+typedef struct candidate {
+    lk_detection d;
+    int turns; /* of the frame in which it was found */
+} candidate;
+
 typedef struct list {
-    lk_detection items[MOST];
+    candidate items[MOST];
     int count;
 } list;
 
@@ -46,18 +54,39 @@ static void decode(lk_face_nets *n, square q, float min_score, list *found) {
         d.mouth = placed(b + 10, ax, ay, q);
         d.ear[0] = placed(b + 12, ax, ay, q);
         d.ear[1] = placed(b + 14, ax, ay, q);
-        found->items[found->count++] = d;
+        found->items[found->count++] = (candidate){.d = d};
     }
 }
 
-/* The window of the picture, shrunk to fit the upper left of the input; the rest stays black. */
-static bool look(lk_face_nets *n, const lk_image *rgb, lk_rect window, float min_score, list *found, lk_error *err) {
+/* The upper left w×h pixels of the detector's input turned by quarter turns clockwise, in place. */
+static bool turn_input(lk_image *crop, int w, int h, int turns, lk_error *err) {
+    lk_image copy;
+    if (!lk_image_copy(crop, &copy, err)) return false;
+    memset(crop->data, 0, crop->stride * (size_t)crop->height);
+    for (int y = 0; y < (turns % 2 ? w : h); y++) {
+        uint8_t *to = lk_row_u8(crop, y);
+        for (int x = 0; x < (turns % 2 ? h : w); x++) {
+            int sx = turns == 1 ? y : turns == 2 ? w - 1 - x : w - 1 - y;
+            int sy = turns == 1 ? h - 1 - x : turns == 2 ? h - 1 - y : x;
+            memcpy(to + 3 * x, lk_row_u8(&copy, sy) + 3 * sx, 3);
+        }
+    }
+    lk_image_free(&copy);
+    return true;
+}
+
+/* The window of the picture, shrunk to fit the upper left of the input, and turned; the rest stays black. */
+static bool look(lk_face_nets *n, const lk_image *rgb, lk_rect window, int turns, float min_score, list *found,
+                 lk_error *err) {
     int longer = window.width > window.height ? window.width : window.height;
     int w = (int)lround((double)window.width * SIDE / longer), h = (int)lround((double)window.height * SIDE / longer);
     lk_image from = lk_image_view(rgb, window);
     memset(n->detector_crop.data, 0, n->detector_crop.stride * SIDE);
-    lk_image to = lk_image_view(&n->detector_crop, (lk_rect){0, 0, w < 1 ? 1 : w, h < 1 ? 1 : h});
+    w = w < 1 ? 1 : w;
+    h = h < 1 ? 1 : h;
+    lk_image to = lk_image_view(&n->detector_crop, (lk_rect){0, 0, w, h});
     if (!lk_image_resize(&from, &to, LK_AREA, err)) return false;
+    if (turns && !turn_input(&n->detector_crop, w, h, turns, err)) return false;
     lk_face_fill(n->detector, &n->detector_crop, 2.0f / 255, -1);
     if (!lk_nn_run(n->detector, err)) return false;
     decode(n, (square){(float)window.x, (float)window.y, (float)longer / SIDE}, min_score, found);
@@ -71,26 +100,10 @@ static bool look_in_tiles(lk_face_nets *n, const lk_image *rgb, int tile, float 
         for (int x = 0;; x += step) {
             int left = x + tile > rgb->width ? (rgb->width > tile ? rgb->width - tile : 0) : x;
             lk_rect r = {left, top, tile < rgb->width ? tile : rgb->width, tile < rgb->height ? tile : rgb->height};
-            if (!look(n, rgb, r, min_score, found, err)) return false;
+            if (!look(n, rgb, r, 0, min_score, found, err)) return false;
             if (x + tile >= rgb->width) break;
         }
         if (y + tile >= rgb->height) break;
-    }
-    return true;
-}
-
-/* By `turns` quarter turns clockwise. */
-static bool turned(const lk_image *rgb, int turns, lk_image *out, lk_error *err) {
-    bool aside = turns % 2;
-    if (!lk_image_alloc(out, aside ? rgb->height : rgb->width, aside ? rgb->width : rgb->height, 3, LK_U8, err))
-        return false;
-    for (int y = 0; y < out->height; y++) {
-        uint8_t *to = lk_row_u8(out, y);
-        for (int x = 0; x < out->width; x++) {
-            int sx = turns == 1 ? y : turns == 2 ? rgb->width - 1 - x : rgb->width - 1 - y;
-            int sy = turns == 1 ? rgb->height - 1 - x : turns == 2 ? rgb->height - 1 - y : x;
-            memcpy(to + 3 * x, lk_row_u8(rgb, sy) + 3 * sx, 3);
-        }
     }
     return true;
 }
@@ -113,19 +126,24 @@ static void turn_back(lk_detection *d, int turns, const lk_image *rgb) {
 
 static bool look_turned(lk_face_nets *n, const lk_image *rgb, float min_score, list *found, lk_error *err) {
     for (int turns = 1; turns <= 3; turns++) {
-        lk_image copy = {0};
         int before = found->count;
-        bool ok = turned(rgb, turns, &copy, err) &&
-                  look(n, &copy, (lk_rect){0, 0, copy.width, copy.height}, min_score, found, err);
-        lk_image_free(&copy);
-        if (!ok) return false;
-        for (int i = before; i < found->count; i++) turn_back(&found->items[i], turns, rgb);
+        if (!look(n, rgb, (lk_rect){0, 0, rgb->width, rgb->height}, turns, min_score, found, err)) return false;
+        for (int i = before; i < found->count; i++) {
+            turn_back(&found->items[i].d, turns, rgb);
+            found->items[i].turns = turns;
+        }
     }
     return true;
 }
 
+static bool surely_upright(const list *found) {
+    for (int i = 0; i < found->count; i++)
+        if (found->items[i].d.score >= SURELY_UPRIGHT) return true;
+    return false;
+}
+
 static int better_first(const void *a, const void *b) {
-    float p = ((const lk_detection *)a)->score, q = ((const lk_detection *)b)->score;
+    float p = ((const candidate *)a)->d.score, q = ((const candidate *)b)->d.score;
     return p < q ? 1 : p > q ? -1 : 0;
 }
 
@@ -141,20 +159,21 @@ static void add_weighted(lk_detection *sum, const lk_detection *d, float weight)
     }
 }
 
-/* Boxes that overlap are one face: their average, weighted by score. */
+/* Boxes that overlap are one face: the average, weighted by score, of those found in the same turn as the best. */
 static int merge(list *found, lk_detection *out, int max) {
     qsort(found->items, (size_t)found->count, sizeof *found->items, better_first);
     bool used[MOST] = {false};
     int count = 0;
     for (int i = 0; i < found->count && count < max; i++) {
         if (used[i]) continue;
-        lk_detection best = found->items[i], sum = {0};
+        lk_detection best = found->items[i].d, sum = {0};
         float weight = 0;
         for (int j = i; j < found->count; j++) {
-            const lk_detection *d = &found->items[j];
+            const lk_detection *d = &found->items[j].d;
             if (used[j] || lk_overlap(best.x, best.y, best.width, best.height, d->x, d->y, d->width, d->height) < 0.3f)
                 continue;
             used[j] = true;
+            if (found->items[j].turns != found->items[i].turns) continue;
             add_weighted(&sum, d, d->score);
             weight += d->score;
         }
@@ -172,9 +191,9 @@ int lk_face_detect(lk_face_nets *n, const lk_image *rgb, const lk_detect_options
     float min_score = o->min_score > 0 ? o->min_score : 0.5f;
     int min_face = o->min_face > 0 ? o->min_face : 32, tile = min_face * SIDE / LEAST_SEEN;
     bool larger = rgb->width > tile || rgb->height > tile;
-    bool ok = look(n, rgb, (lk_rect){0, 0, rgb->width, rgb->height}, min_score, found, err);
+    bool ok = look(n, rgb, (lk_rect){0, 0, rgb->width, rgb->height}, 0, min_score, found, err);
     if (ok && larger && (o->tiles || found->count == 0)) ok = look_in_tiles(n, rgb, tile, min_score, found, err);
-    if (ok && o->rotations && found->count == 0) ok = look_turned(n, rgb, min_score, found, err);
+    if (ok && o->rotations && !surely_upright(found)) ok = look_turned(n, rgb, min_score, found, err);
     int count = ok ? merge(found, out, max) : -1, kept = 0;
     for (int i = 0; i < count; i++)
         if (out[i].width >= (float)min_face * 0.75f) out[kept++] = out[i];
