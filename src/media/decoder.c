@@ -4,10 +4,17 @@
 #include <libavutil/display.h>
 #include <string.h>
 
+static bool bounded(const lk_decoder *d, int width, int height, lk_error *err) {
+    if (width <= LK_MAX_IMAGE_SIDE && height <= LK_MAX_IMAGE_SIDE) return true;
+    return lk_fail(err, LK_ERR_UNSUPPORTED, "%s has %d×%d pixels; at most %d a side can be read", d->path, width,
+                   height, LK_MAX_IMAGE_SIDE);
+}
+
 bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err) {
     *d = (lk_decoder){.path = path};
     if (!(d->input = lk_input_open(path, err))) return false;
     d->picture = lk_input_is_picture(d->input);
+    d->cut_short = lk_container_cut_short(path);
     const AVCodec *codec = NULL;
     d->stream = av_find_best_stream(d->input, AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
     bool ok = d->stream >= 0 && !(d->input->streams[d->stream]->disposition & AV_DISPOSITION_ATTACHED_PIC);
@@ -33,11 +40,13 @@ bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err
         d->codec->pkt_timebase = s->time_base;
         d->codec->thread_count = threads;
         d->codec->max_pixels = (int64_t)LK_MAX_IMAGE_SIDE * LK_MAX_IMAGE_SIDE;
+        /* Half a picture is no picture; of a video, what can be decoded is used. */
+        if (d->picture) d->codec->err_recognition |= AV_EF_EXPLODE | AV_EF_CRCCHECK;
         code = avcodec_open2(d->codec, codec, NULL);
     }
     d->next_pts = s->start_time == AV_NOPTS_VALUE ? 0 : s->start_time;
-    if (code >= 0) return true;
-    lk_fail_av(err, code, "the video in %s cannot be decoded", path);
+    if (code >= 0 && bounded(d, s->codecpar->width, s->codecpar->height, err)) return true;
+    if (code < 0) lk_fail_av(err, code, "the video in %s cannot be decoded", path);
     lk_decoder_close(d);
     return false;
 }
@@ -55,6 +64,7 @@ static int read_packet(lk_decoder *d, AVPacket *packet) {
         if (code == AVERROR(EAGAIN)) continue;
         if (code < 0 && code != AVERROR_EOF) d->damaged = true;
         if (code == AVERROR_EOF && d->input->pb->error < 0) d->damaged = true;
+        if (code == 0 && packet->stream_index == d->stream) d->packets++;
         if (code < 0 || packet->stream_index == d->stream) return code;
         av_packet_unref(packet);
     }
@@ -96,6 +106,12 @@ static bool feed(lk_decoder *d, lk_error *err) {
     if (code < 0 && code != AVERROR_INVALIDDATA && code != AVERROR_EOF)
         return lk_fail_av(err, code, "%s cannot be decoded after frame %lld", d->path, (long long)d->count);
     return true;
+}
+
+/* Whether frames are missing at the end. Demuxers often call a file that breaks off between two packets complete. */
+static bool broke_off(const lk_decoder *d) {
+    int64_t stated = d->input->streams[d->stream]->nb_frames;
+    return d->damaged || (d->cut_short && (stated <= 0 || d->packets < stated));
 }
 
 static const int32_t *matrix_of(const lk_decoder *d, const AVFrame *av) {
@@ -149,7 +165,7 @@ lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
             lk_fail_av(err, code, "%s cannot be decoded after frame %lld", d->path, (long long)d->count);
         else if (d->count == 0)
             lk_fail(err, LK_ERR_FORMAT, "%s is damaged: not one frame of it can be decoded", d->path);
-        else if (d->damaged)
+        else if (broke_off(d))
             lk_fail(err, LK_ERR_FORMAT,
                     "%s is damaged and breaks off after frame %lld (%.2f s); repair it or cut it there", d->path,
                     (long long)d->count - 1, (double)d->next_pts * av_q2d(d->codec->pkt_timebase));
@@ -158,9 +174,10 @@ lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
 }
 
 bool lk_decoder_finish_frame(const lk_decoder *d, lk_frame *f, lk_error *err) {
+    if (!bounded(d, f->av->width, f->av->height, err)) return false;
     int32_t matrix[9];
     const int32_t *m = matrix_of(d, f->av);
     if (m) m = memcpy(matrix, m, sizeof matrix);
     if (lk_frame_normalize(f, err) && lk_frame_upright(f, m, err)) return true;
-    return lk_fail_in(err, "frame %lld of %s: ", (long long)f->index, d->path);
+    return lk_fail_in(err, "frame %lld of %s", (long long)f->index, d->path);
 }

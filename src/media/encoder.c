@@ -182,7 +182,7 @@ bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
         return lk_fail(err, LK_ERR_UNSUPPORTED, "%s: frame %lld has %d×%d pixels, the ones before have %d×%d", e->path,
                        index, f->av->width, f->av->height, e->codec->width, e->codec->height);
     }
-    if (!to_format(f, e->format, err)) return lk_fail_in(err, "%s, frame %lld: ", e->path, index);
+    if (!to_format(f, e->format, err)) return lk_fail_in(err, "%s, frame %lld", e->path, index);
     if (e->count == 0 && !open_encoder(e, f->av, from, err)) return false;
     int64_t duration = f->duration > 0 ? av_rescale_q(f->duration, f->time_base, e->time_base) : 0;
     if (duration <= 0) duration = av_rescale_q(1, av_inv_q(e->rate), e->time_base);

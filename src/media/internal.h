@@ -36,6 +36,11 @@ AVFormatContext *lk_input_open(const char *path, lk_error *err);
 void lk_input_close(AVFormatContext **input);
 bool lk_input_is_picture(const AVFormatContext *input);
 
+/* ---- container.c ----------------------------------------------------------------------------------------- */
+
+/* Whether a file is shorter than its own container says: MP4's boxes, Matroska's segment, RIFF's chunks. */
+bool lk_container_cut_short(const char *path);
+
 /* ---- decoder.c: one video stream, packet by packet ------------------------------------------------------- */
 
 typedef struct lk_decoder {
@@ -45,6 +50,8 @@ typedef struct lk_decoder {
     AVPacket *packet, *ahead;
     int stream;
     bool picture, has_ahead, flushing, damaged;
+    bool cut_short;  /* the file ends before its container does */
+    int64_t packets; /* of our stream, so far */
     int64_t count, next_pts; /* frames so far; where the next one would be if it does not say */
 } lk_decoder;
 bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err);

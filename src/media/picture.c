@@ -158,7 +158,7 @@ bool lk_image_save(const lk_image *image, const char *path, int jpeg_quality, lk
     bool ok = png || bytes.channels != 4 || drop_alpha(&bytes, err);
     ok = ok && (png ? png_encode(&bytes, &data, &size, err) : lk_jpeg_encode(&bytes, jpeg_quality, &data, &size, err));
     lk_image_free(&bytes);
-    if (!ok) return lk_fail_in(err, "%s: ", path);
+    if (!ok) return lk_fail_in(err, "%s", path);
     ok = lk_file_write(path, data, size, err);
     free(data);
     return ok;
