@@ -8,7 +8,6 @@
 struct lk_muxer {
     char *path;
     AVFormatContext *output;
-    bool started, failed;
     AVFormatContext *side; /* the input once more, for its other streams; NULL: none to copy */
     int *targets;          /* per stream of `side`: stream of the output, or -1 */
     AVPacket *waiting;     /* of `side`, not yet its turn */
@@ -114,6 +113,11 @@ lk_muxer *lk_muxer_open(const char *path, const char *temporary, const lk_reader
     return NULL;
 }
 
+static bool is_matroska(const lk_muxer *m) {
+    const char *name = m->output->oformat->name;
+    return strcmp(name, "matroska") == 0 || strcmp(name, "webm") == 0;
+}
+
 bool lk_muxer_start(lk_muxer *m, const AVCodecContext *video, AVRational rate, int64_t from, int64_t shift,
                     lk_error *err) {
     AVStream *s = m->output->streams[0];
@@ -124,16 +128,22 @@ bool lk_muxer_start(lk_muxer *m, const AVCodecContext *video, AVRational rate, i
     s->avg_frame_rate = rate;
     s->sample_aspect_ratio = video->sample_aspect_ratio;
     int code = avcodec_parameters_from_context(s->codecpar, video);
+    /* Matroska holds times before 0, such as those of sound that its decoder needs for a start; by default libav would
+     * rather move all streams. */
+    if (is_matroska(m)) m->output->avoid_negative_ts = 0;
     if (code >= 0) code = avformat_write_header(m->output, NULL);
-    m->started = code >= 0;
-    return m->started || lk_fail_av(err, code, "%s cannot be begun", m->path);
+    return code >= 0 || lk_fail_av(err, code, "%s cannot be begun", m->path);
 }
 
 static bool put(lk_muxer *m, AVPacket *packet, lk_error *err) {
     int code = av_interleaved_write_frame(m->output, packet);
-    if (code >= 0) return true;
-    m->failed = true;
-    return lk_fail_av(err, code, "%s cannot be written", m->path);
+    return code >= 0 || lk_fail_av(err, code, "%s cannot be written", m->path);
+}
+
+/* libav's reader of Matroska takes the delay of Opus off its times; its writer forgets to put it back. */
+static int64_t opus_delay(const lk_muxer *m, const AVStream *out) {
+    if (out->codecpar->codec_id != AV_CODEC_ID_OPUS || !is_matroska(m)) return 0;
+    return av_rescale_q(out->codecpar->initial_padding, (AVRational){1, 48000}, out->time_base);
 }
 
 static int64_t time_of(const AVPacket *p) {
@@ -171,6 +181,9 @@ static bool copy_until(lk_muxer *m, int64_t until, lk_error *err) {
         if (p->pts != AV_NOPTS_VALUE) p->pts -= off;
         if (p->dts != AV_NOPTS_VALUE) p->dts -= off;
         av_packet_rescale_ts(p, in->time_base, out->time_base);
+        int64_t delay = opus_delay(m, out);
+        if (p->pts != AV_NOPTS_VALUE) p->pts += delay;
+        if (p->dts != AV_NOPTS_VALUE) p->dts += delay;
         p->stream_index = out->index;
         p->pos = -1;
         if (!put(m, p, err)) return false;
@@ -187,7 +200,6 @@ bool lk_muxer_write(lk_muxer *m, AVPacket *packet, lk_error *err) {
 
 bool lk_muxer_finish(lk_muxer *m, int64_t end, lk_error *err) {
     if (!copy_until(m, m->partial ? end + m->shift : INT64_MAX, err)) return false;
-    m->started = false;
     int code = av_write_trailer(m->output);
     int closed = avio_closep(&m->output->pb);
     if (code >= 0) code = closed;
