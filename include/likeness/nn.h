@@ -139,6 +139,7 @@ typedef struct lk_nn_options {
     bool train;          /* differentiate the losses, keep optimizer states */
     bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
     uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */
+    int threads;         /* of the processor, at most; 0: as many as lk_threads() says */
 } lk_nn_options;
 
 /* Decides layouts and algorithms, differentiates, plans one arena, takes all memory, initialises parameters. */

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-static lk_nn_exec *compile(lk_nn_graph *g, lk_error *err) {
-    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){0}, err) : NULL;
+lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err) {
+    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.threads = 1}, err) : NULL;
     lk_nn_graph_free(g);
     return e;
 }
@@ -12,7 +12,7 @@ static lk_nn_exec *open_tflite(const char *name, lk_error *err) {
     void *data = NULL;
     size_t size;
     if (!lk_model_read(name, &data, &size, err)) return NULL;
-    lk_nn_exec *e = compile(lk_nn_read_tflite(data, size, name, err), err);
+    lk_nn_exec *e = lk_face_compile(lk_nn_read_tflite(data, size, name, err), err);
     free(data);
     return e;
 }

@@ -13,6 +13,10 @@ struct lk_face_nets {
 /* The bytes of a network of the manifest, verified; caller frees. */
 bool lk_model_read(const char *name, void **data, size_t *size, lk_error *err);
 
+/* The graph compiled, and freed. One thread each: a run takes a millisecond or a few, in which layers of microseconds
+ * would wait for a second thread that decoding needs. */
+lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err);
+
 /* The crop as the network's input: value·scale + shift. */
 void lk_face_fill(lk_nn_exec *e, const lk_image *crop, float scale, float shift);
 

@@ -1,12 +1,15 @@
 /* Describing a graph: every constructor checks shapes and appends. */
 #include "internal.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* 2^31 numbers are 8 GiB: no single tensor of ours comes near. */
-#define MOST_NUMBERS ((size_t)1 << 31)
+/* 2^31 numbers are 8 GiB: no single tensor of ours comes near. So every product of extents fits an int. */
+#define MOST_NUMBERS ((size_t)INT_MAX)
+/* Strides, dilations and windows beyond this are mistakes, and sums of a few of them fit an int. */
+#define MOST_STEP 16384
 
 static const char *const op_names[LK_OP_COUNT] = {
     [LK_OP_CONV] = "conv",
@@ -269,7 +272,9 @@ static bool conv_padding(lk_nn_conv_options *o, lk_nn_shape x, lk_nn_shape w) {
     if (!o->stride) o->stride = 1;
     if (!o->dilation) o->dilation = 1;
     if (!o->groups) o->groups = 1;
-    if (o->stride < 1 || o->dilation < 1 || o->groups < 1) return false;
+    if (o->stride < 1 || o->dilation < 1 || o->groups < 1 || o->stride > MOST_STEP || o->dilation > MOST_STEP ||
+        w.h > MOST_STEP || w.w > MOST_STEP)
+        return false;
     if (o->same) {
         same_padding(x.h, w.h, o->stride, o->dilation, &o->pad_top, &o->pad_bottom);
         same_padding(x.w, w.w, o->stride, o->dilation, &o->pad_left, &o->pad_right);
@@ -301,7 +306,7 @@ lk_nn_t lk_nn_conv_transposed(lk_nn_graph *g, lk_nn_t x, lk_nn_t w, lk_nn_t b, c
     lk_nn_shape xs = of(g, x), ws = of(g, w);
     lk_attributes a = {.conv = *o};
     if (!a.conv.stride) a.conv.stride = 1;
-    if (ws.n != xs.c || bad_bias(g, b, ws.c) || a.conv.stride < 1)
+    if (ws.n != xs.c || bad_bias(g, b, ws.c) || a.conv.stride < 1 || a.conv.stride > 64)
         return lk_graph_fail(g, "conv_transposed: input [%d, %d, %d, %d] and weights [%d, %d, %d, %d] do not fit", xs.n,
                              xs.c, xs.h, xs.w, ws.n, ws.c, ws.h, ws.w);
     int h = xs.h * a.conv.stride, v = xs.w * a.conv.stride;
@@ -424,7 +429,8 @@ lk_nn_t lk_nn_abs(lk_nn_graph *g, lk_nn_t x) { return lk_graph_op(g, LK_OP_ABS, 
 
 static lk_nn_t pool(lk_nn_graph *g, lk_op op, lk_nn_t x, const lk_nn_pool_options *o) {
     lk_nn_shape s = of(g, x);
-    if (o->kernel_h < 1 || o->kernel_w < 1 || o->stride_h < 1 || o->stride_w < 1 ||
+    if (o->kernel_h < 1 || o->kernel_w < 1 || o->stride_h < 1 || o->stride_w < 1 || o->kernel_h > MOST_STEP ||
+        o->kernel_w > MOST_STEP || o->stride_h > MOST_STEP || o->stride_w > MOST_STEP ||
         (!o->same && (o->kernel_h > s.h || o->kernel_w > s.w)))
         return lk_graph_fail(g, "%s: a window of %d×%d does not fit [%d, %d, %d, %d]", op_names[op], o->kernel_h,
                              o->kernel_w, s.n, s.c, s.h, s.w);

@@ -261,7 +261,11 @@ lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk
     if (!e) return NULL;
     e->options = *options;
     e->backend = &lk_backend_cpu;
-    if (lk_graph_copy(g, &e->g, err) && compile(e, err)) return e;
+    int threads = lk_threads();
+    if (e->options.threads > 0) lk_set_threads(e->options.threads);
+    bool ok = lk_graph_copy(g, &e->g, err) && compile(e, err);
+    lk_set_threads(threads);
+    if (ok) return e;
     lk_nn_free(e);
     return NULL;
 }
@@ -312,7 +316,15 @@ static bool run(lk_nn_exec *e, int count, lk_error *err) {
     return true;
 }
 
-bool lk_nn_run(lk_nn_exec *e, lk_error *err) { return run(e, e->forward_count, err); }
+static bool run_nodes(lk_nn_exec *e, int count, lk_error *err) {
+    int threads = lk_threads();
+    if (e->options.threads > 0) lk_set_threads(e->options.threads);
+    bool ok = run(e, count, err);
+    lk_set_threads(threads);
+    return ok;
+}
+
+bool lk_nn_run(lk_nn_exec *e, lk_error *err) { return run_nodes(e, e->forward_count, err); }
 
 bool lk_nn_step(lk_nn_exec *e, const lk_nn_adam *adam, lk_error *err) {
     if (!e->options.train) return lk_fail(err, LK_ERR_USAGE, "this network was not compiled for training");
@@ -320,7 +332,7 @@ bool lk_nn_step(lk_nn_exec *e, const lk_nn_adam *adam, lk_error *err) {
     e->adam = *adam;
     e->adam_rate =
         (float)((double)adam->rate * sqrt(1 - pow((double)adam->beta2, t)) / (1 - pow((double)adam->beta1, t)));
-    if (!run(e, e->g.node_count, err)) return false;
+    if (!run_nodes(e, e->g.node_count, err)) return false;
     e->steps++;
     return true;
 }
