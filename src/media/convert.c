@@ -151,11 +151,16 @@ typedef struct job {
     colors c;
     lk_rect window;
     lk_image *rgb;
-    float *scratch; /* per band: SCRATCH_ROWS rows of `width` */
+    float *scratch; /* SCRATCH_ROWS rows of `width`; per band when bands run side by side */
+    size_t scratch_step;
     int width;
 } job;
 
 enum { BAND = 16, SCRATCH_ROWS = 7 };
+
+/* Below so many pixels the caller converts alone: the other processors are decoding and encoding, and a parallel loop
+ * that has to wait for them takes longer than the loop. */
+#define PARALLEL_PIXELS (4 << 20)
 
 static uint8_t *sample_at(const job *j, int plane, int x, int y) {
     int bytes = j->format->comp[0].depth > 8 ? 2 : 1;
@@ -214,8 +219,7 @@ static void read_row(const job *j, int y, float *s) {
 static void read_band(int i, void *user) {
     const job *j = user;
     int y0 = j->window.y + i * BAND, y1 = y0 + BAND, end = j->window.y + j->window.height;
-    for (int y = y0; y < (y1 < end ? y1 : end); y++)
-        read_row(j, y, j->scratch + (size_t)i * SCRATCH_ROWS * (size_t)j->width);
+    for (int y = y0; y < (y1 < end ? y1 : end); y++) read_row(j, y, j->scratch + (size_t)i * j->scratch_step);
 }
 
 static void part_row(const job *j, int y, float *s) {
@@ -279,7 +283,7 @@ static void write_band(int i, void *user) {
     int top = j->window.y & ~1, y0 = top + i * BAND, y1 = y0 + BAND, end = j->window.y + j->window.height;
     if (y0 < j->window.y) y0 = j->window.y;
     if (y1 > end) y1 = end;
-    float *s = j->scratch + (size_t)i * SCRATCH_ROWS * (size_t)j->width;
+    float *s = j->scratch + (size_t)i * j->scratch_step;
     bool rgb = (j->format->flags & AV_PIX_FMT_FLAG_RGB) != 0;
     for (int y = y0; y < y1;) {
         bool pair = !rgb && j->format->log2_chroma_h && y % 2 == 0 && y + 1 < y1;
@@ -301,11 +305,15 @@ static bool inside(const lk_frame *f, lk_rect r, lk_error *err) {
 }
 
 static bool run(lk_frame *f, lk_rect window, lk_image *rgb, void (*band)(int, void *), lk_error *err) {
-    job j = {f->av, av_pix_fmt_desc_get(f->av->format), colors_of(f), window, rgb, NULL, (window.width + 17) & ~15};
+    job j = {
+        .av = f->av, .format = av_pix_fmt_desc_get(f->av->format), .c = colors_of(f), .window = window, .rgb = rgb};
     int bands = (window.height + 1 + BAND - 1) / BAND;
-    j.scratch = lk_alloc((size_t)bands * SCRATCH_ROWS, (size_t)j.width * sizeof(float), err);
+    bool together = (int64_t)window.width * window.height >= PARALLEL_PIXELS;
+    j.width = (window.width + 17) & ~15;
+    j.scratch_step = together ? SCRATCH_ROWS * (size_t)j.width : 0;
+    j.scratch = lk_alloc((together ? (size_t)bands : 1) * SCRATCH_ROWS, (size_t)j.width * sizeof(float), err);
     if (!j.scratch) return false;
-    if ((int64_t)window.width * window.height >= 65536)
+    if (together)
         lk_parallel_for(bands, band, &j);
     else
         for (int i = 0; i < bands; i++) band(i, &j);
