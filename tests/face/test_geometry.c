@@ -1,4 +1,4 @@
-/* Alignment, mirroring and hull masks against NumPy and OpenCV. */
+/* Alignment, mirroring, hull masks and poses against NumPy and OpenCV; smoothing against the truth. */
 #include "testing.h"
 
 #include <math.h>
@@ -119,11 +119,89 @@ static void test_bounds(void **state) {
     assert_true(fabs(lk_interocular(&p) - 5) < 1e-6);
 }
 
+static void test_pose(void **state) {
+    (void)state;
+    reader r = open_golden("face_pose.bin");
+    while (r.at < r.size) {
+        lk_mesh mesh;
+        lk_pose want;
+        take(&r, &mesh, sizeof mesh);
+        take(&r, &want, sizeof want);
+        lk_pose got = lk_face_pose(&mesh);
+        assert_true(fabsf(got.yaw - want.yaw) < 0.02f);
+        assert_true(fabsf(got.pitch - want.pitch) < 0.02f);
+        assert_true(fabsf(got.roll - want.roll) < 0.02f);
+    }
+    free(r.data);
+    lk_mesh nothing = {0};
+    lk_pose none = lk_face_pose(&nothing);
+    assert_true(none.yaw == 0 && none.pitch == 0 && none.roll == 0);
+    nothing.x[1] = NAN;
+    none = lk_face_pose(&nothing);
+    assert_true(none.yaw == 0 && none.pitch == 0 && none.roll == 0);
+}
+
+/* Frames of a made-up clip: a still head that then moves fast, with a blink; noise of one pixel. */
+#define CLIP 120
+static lk_landmarks truth_at(int i, const lk_landmarks *face) {
+    double x = i < 60 ? 0 : i < 70 ? (i - 60) * 12.0 : 120, roll = i < 60 ? 0 : i < 70 ? (i - 60) * 0.02 : 0.2;
+    lk_affine m = {{{cos(roll), -sin(roll), x}, {sin(roll), cos(roll), 0.3 * x}}};
+    lk_landmarks l = *face;
+    for (int k = 36; k < 48; k++)
+        if (i == 30 || i == 31) l.p[k].y = 190;
+    return lk_landmarks_transform(&l, m);
+}
+
+static double error_over(const lk_landmarks *a, const lk_landmarks *b, int first, int count) {
+    double sum = 0;
+    for (int i = first; i < first + count; i++)
+        for (int k = 0; k < LK_LANDMARKS; k++)
+            sum += hypot((double)(a[i].p[k].x - b[i].p[k].x), (double)(a[i].p[k].y - b[i].p[k].y));
+    return sum / count / LK_LANDMARKS;
+}
+
+static void test_smooth(void **state) {
+    (void)state;
+    reader r = open_golden("face_geometry.bin");
+    lk_landmarks face, truth[CLIP], noisy[CLIP], smooth[CLIP];
+    double times[CLIP];
+    take(&r, &face, sizeof face);
+    free(r.data);
+    lk_affine m;
+    assert_true(lk_face_align(&face, LK_FACE_HEAD, 600, 1, &m)); /* upright, 150 pixels across */
+    face = lk_landmarks_transform(&face, m);
+    lk_rng rng = lk_rng_make(5, 0);
+    for (int i = 0; i < CLIP; i++) {
+        times[i] = i / 25.0;
+        noisy[i] = truth[i] = truth_at(i, &face);
+        for (int k = 0; k < LK_LANDMARKS; k++) {
+            noisy[i].p[k].x += (float)(lk_rng_normal(&rng) * 0.8);
+            noisy[i].p[k].y += (float)(lk_rng_normal(&rng) * 0.8);
+        }
+    }
+    memcpy(smooth, noisy, sizeof noisy);
+    lk_smooth_landmarks(smooth, times, CLIP, 2.0);
+    double still = error_over(smooth, truth, 5, 20), before = error_over(noisy, truth, 5, 20);
+    assert_true(still < 0.6 * before); /* jitter goes */
+    double moving = error_over(smooth, truth, 58, 14);
+    assert_true(moving < 1.15 * error_over(noisy, truth, 58, 14)); /* motion is not lagged */
+    double blink = error_over(smooth, truth, 30, 2);
+    assert_true(blink < 1.15 * error_over(noisy, truth, 30, 2));
+
+    memcpy(smooth, noisy, sizeof noisy);
+    lk_smooth_landmarks(smooth, times, CLIP, 0);
+    assert_memory_equal(smooth, noisy, sizeof noisy);
+    lk_smooth_landmarks(smooth, times, 1, 2);
+    assert_memory_equal(smooth, noisy, sizeof noisy);
+    times[4] = times[3]; /* times that do not rise: left alone */
+    lk_smooth_landmarks(smooth, times, CLIP, 2);
+    assert_memory_equal(smooth, noisy, sizeof noisy);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_degenerate),
-        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_golden), cmocka_unit_test(test_degenerate), cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_pose),   cmocka_unit_test(test_smooth),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
