@@ -61,7 +61,7 @@ bool lk_frame_rgb(lk_frame *f, lk_rect window, lk_pixel type, lk_image *rgb, lk_
 bool lk_frame_set_rgb(lk_frame *f, lk_rect window, const lk_image *rgb, lk_error *err);
 /* A frame of one's own (8-bit RGB), for writing pictures and made-up videos. time in seconds. */
 lk_frame *lk_frame_new(const lk_image *rgb, int64_t index, double time, lk_error *err);
-lk_frame *lk_frame_ref(lk_frame *f); /* one more owner */
+lk_frame *lk_frame_ref(lk_frame *f); /* one more owner, to be freed too; NULL: out of memory */
 void lk_frame_free(lk_frame *f);
 
 typedef struct lk_writer_options {
@@ -75,7 +75,9 @@ typedef struct lk_writer_options {
 } lk_writer_options;
 
 /* Encoding runs on a thread of its own. With `like` the output takes over its timestamps, colour description,
- * metadata, and its audio and subtitle streams, copied packet by packet; the size is that of the frames. */
+ * metadata, and its audio and subtitle streams, copied packet by packet; the size is that of the frames. If `like`
+ * reads from a later frame on, times begin with that frame; if it reads a part only, so do the other streams. NULL
+ * options: crf 18. docs/media.md says which pixel formats are written. */
 lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writer_options *options, lk_error *err);
 bool lk_writer_add(lk_writer *w, lk_frame *f, lk_error *err); /* keeps its own reference */
 /* Flush, copy what is left of the other streams, sync, and give the file its name. Frees the writer either way. */

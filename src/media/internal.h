@@ -50,8 +50,8 @@ typedef struct lk_decoder {
     AVPacket *packet, *ahead;
     int stream;
     bool picture, has_ahead, flushing, damaged;
-    bool cut_short;  /* the file ends before its container does */
-    int64_t packets; /* of our stream, so far */
+    bool cut_short;          /* the file ends before its container does */
+    int64_t packets;         /* of our stream, so far */
     int64_t count, next_pts; /* frames so far; where the next one would be if it does not say */
 } lk_decoder;
 bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err);

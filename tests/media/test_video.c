@@ -190,7 +190,9 @@ static void a_window_is_put_back_alone(void **state) {
                 }
         assert_false(lk_frame_set_rgb(f, (lk_rect){80, 0, 31, 22}, &part, &err));
         assert_int_equal(err.code, LK_ERR_USAGE);
+        lk_image_free(&part);
         assert_false(lk_frame_rgb(f, (lk_rect){-1, 0, 8, 8}, LK_U8, &part, &err));
+        assert_null(part.data);
         lk_image_free(&before);
         lk_image_free(&after);
         lk_image_free(&untouched);
