@@ -156,7 +156,7 @@ typedef struct job {
     int width;
 } job;
 
-enum { BAND = 16, SCRATCH_ROWS = 7 };
+enum { BAND = 16, SCRATCH_ROWS = 19 };
 
 /* Below so many pixels the caller converts alone: the other processors are decoding and encoding, and a parallel loop
  * that has to wait for them takes longer than the loop. */
@@ -183,15 +183,19 @@ static void store(const job *j, int plane, int x, int y, const float *in, int n,
         store_bytes(in, at, n, gain, bias, j->c.top);
 }
 
-static void read_row(const job *j, int y, float *s) {
+static bool is_rgb(const job *j) { return (j->format->flags & AV_PIX_FMT_FLAG_RGB) != 0; }
+
+/* Row y of the window as the frame has it: Y, Cb, Cr or R, G, B, in three rows of s; the fourth is room. */
+static void load_row(const job *j, int y, float *s) {
     int n = j->window.width, x = j->window.x, w = j->width;
     float *a = s, *b = s + w, *c = s + 2 * w, *half = s + 3 * w;
     if (j->format->nb_components == 1) {
         load(j, 0, x, y, a, n, j->c.y_scale, j->c.y_zero);
-        b = c = a;
+        memset(b, 0, (size_t)n * sizeof *b);
+        memset(c, 0, (size_t)n * sizeof *c);
     } else if (j->av->format == AV_PIX_FMT_RGB24) {
         part_bytes(j->av->data[0] + (ptrdiff_t)y * j->av->linesize[0] + (ptrdiff_t)x * 3, a, b, c, n);
-    } else if (j->format->flags & AV_PIX_FMT_FLAG_RGB) {
+    } else if (is_rgb(j)) {
         float scale = 1 / j->c.top;
         load(j, 2, x, y, a, n, scale, 0);
         load(j, 0, x, y, b, n, scale, 0);
@@ -208,26 +212,79 @@ static void read_row(const job *j, int y, float *s) {
                 load(j, p, x, cy, out, n, j->c.c_scale, j->c.c_zero);
             }
         }
-        to_rgb(a, b, c, n, j->c);
     }
+}
+
+/* What load_row gave, as RGB in the picture's type; changes s. */
+static void show_row(const job *j, float *s, void *out) {
+    int n = j->window.width, w = j->width;
+    if (!is_rgb(j)) to_rgb(s, s + w, s + 2 * w, n, j->c);
     if (j->rgb->type == LK_U8)
-        interleave_bytes(a, b, c, lk_row_u8(j->rgb, y - j->window.y), n);
+        interleave_bytes(s, s + w, s + 2 * w, out, n);
     else
-        interleave_floats(a, b, c, lk_row_f32(j->rgb, y - j->window.y), n);
+        interleave_floats(s, s + w, s + 2 * w, out, n);
+}
+
+static void *picture_row(const job *j, int y) {
+    return (uint8_t *)j->rgb->data + (size_t)(y - j->window.y) * j->rgb->stride;
 }
 
 static void read_band(int i, void *user) {
     const job *j = user;
     int y0 = j->window.y + i * BAND, y1 = y0 + BAND, end = j->window.y + j->window.height;
-    for (int y = y0; y < (y1 < end ? y1 : end); y++) read_row(j, y, j->scratch + (size_t)i * j->scratch_step);
+    float *s = j->scratch + (size_t)i * j->scratch_step;
+    for (int y = y0; y < (y1 < end ? y1 : end); y++) {
+        load_row(j, y, s);
+        show_row(j, s, picture_row(j, y));
+    }
 }
 
-static void part_row(const job *j, int y, float *s) {
+static bool same_byte(const uint8_t *a, const uint8_t *b) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
+static bool same_float(const float *a, const float *b) { return a[0] == b[0] && a[1] == b[1] && a[2] == b[2]; }
+
+/* A row of the picture on its way into the frame: what it becomes there, what is there, and where the two look the
+ * same. Each is three rows of samples; `frame` has a fourth as room. */
+typedef struct part {
+    float *picture, *frame;
+    uint8_t *same;
+} part;
+
+static part part_row(const job *j, int y, int k, float *s) {
     int n = j->window.width, w = j->width;
-    if (j->rgb->type == LK_U8)
-        part_bytes(lk_row_u8(j->rgb, y - j->window.y), s, s + w, s + 2 * w, n);
+    float *own = s + 8 * k * w, *shown = s + 16 * w;
+    part p = {own, own + 3 * w, (uint8_t *)(own + 7 * w)};
+    const void *row = picture_row(j, y);
+    bool bytes = j->rgb->type == LK_U8;
+    if (bytes)
+        part_bytes(row, p.picture, p.picture + w, p.picture + 2 * w, n);
     else
-        part_floats(lk_row_f32(j->rgb, y - j->window.y), s, s + w, s + 2 * w, n);
+        part_floats(row, p.picture, p.picture + w, p.picture + 2 * w, n);
+    if (!is_rgb(j)) to_yuv(p.picture, p.picture + w, p.picture + 2 * w, n, j->c);
+    load_row(j, y, p.frame);
+    show_row(j, p.frame, shown);
+    load_row(j, y, p.frame);
+    for (int i = 0; i < n; i++)
+        p.same[i] = bytes ? same_byte((const uint8_t *)row + 3 * i, (const uint8_t *)shown + 3 * i)
+                          : same_float((const float *)row + 3 * i, shown + 3 * i);
+    return p;
+}
+
+/* Pixels that share a chroma sample are the same only together. `b` may be `a`. */
+static void join_pairs(const job *j, part a, part b) {
+    int n = j->window.width, first = j->window.x & 1;
+    for (int i = 0; i < n; i++) a.same[i] = b.same[i] = a.same[i] & b.same[i];
+    if (!j->format->log2_chroma_w) return;
+    for (int i = first; i + 1 < n; i += 2) {
+        a.same[i] = a.same[i + 1] = a.same[i] & a.same[i + 1];
+        b.same[i] = b.same[i + 1] = a.same[i];
+    }
+}
+
+/* Where nothing changed, the frame's own samples stay: colours that RGB cannot hold, or 8 bits of it, survive. */
+static void keep_same(const job *j, part p) {
+    int n = j->window.width, w = j->width;
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < n; i++) p.picture[c * w + i] = p.same[i] ? p.frame[c * w + i] : p.picture[c * w + i];
 }
 
 /* Average `rows` rows (1 or 2) of chroma over their pairs of columns and store the samples that lie wholly inside
@@ -252,29 +309,30 @@ static void write_chroma(const job *j, int plane, int y, const float *first, con
 /* A row, or a pair of rows that share their chroma, into the planes of YUV. */
 static void write_yuv(const job *j, int y, bool pair, float *s) {
     int n = j->window.width, w = j->width;
-    float *second = pair ? s + 3 * w : s;
-    for (int k = 0; k < (pair ? 2 : 1); k++) {
-        float *at = s + 3 * k * w;
-        part_row(j, y + k, at);
-        to_yuv(at, at + w, at + 2 * w, n, j->c);
-        store(j, 0, j->window.x, y + k, at, n, j->c.y_gain, j->c.y_bias);
-    }
+    part a = part_row(j, y, 0, s), b = pair ? part_row(j, y + 1, 1, s) : a;
+    join_pairs(j, a, b);
+    keep_same(j, a);
+    if (pair) keep_same(j, b);
+    store(j, 0, j->window.x, y, a.picture, n, j->c.y_gain, j->c.y_bias);
+    if (pair) store(j, 0, j->window.x, y + 1, b.picture, n, j->c.y_gain, j->c.y_bias);
     bool halved = j->format->log2_chroma_h != 0;
     bool whole = !halved || pair || (y % 2 == 0 && y == j->av->height - 1);
     for (int p = 1; p < 3 && whole && j->format->nb_components == 3; p++)
-        write_chroma(j, p, y, s + p * w, second + p * w, s + 6 * w);
+        write_chroma(j, p, y, a.picture + p * w, b.picture + p * w, s + 16 * w);
 }
 
 static void write_row(const job *j, int y, float *s) {
     int n = j->window.width, x = j->window.x, w = j->width;
-    part_row(j, y, s);
+    part p = part_row(j, y, 0, s);
+    keep_same(j, p);
+    const float *r = p.picture, *g = r + w, *b = g + w;
     if (j->av->format == AV_PIX_FMT_RGB24) {
-        interleave_bytes(s, s + w, s + 2 * w, j->av->data[0] + (ptrdiff_t)y * j->av->linesize[0] + (ptrdiff_t)x * 3, n);
+        interleave_bytes(r, g, b, j->av->data[0] + (ptrdiff_t)y * j->av->linesize[0] + (ptrdiff_t)x * 3, n);
         return;
     }
-    store(j, 2, x, y, s, n, j->c.top, 0.5f);
-    store(j, 0, x, y, s + w, n, j->c.top, 0.5f);
-    store(j, 1, x, y, s + 2 * w, n, j->c.top, 0.5f);
+    store(j, 2, x, y, r, n, j->c.top, 0.5f);
+    store(j, 0, x, y, g, n, j->c.top, 0.5f);
+    store(j, 1, x, y, b, n, j->c.top, 0.5f);
 }
 
 /* Bands begin on even rows of the frame, so that pairs of rows stay together. */
@@ -284,7 +342,7 @@ static void write_band(int i, void *user) {
     if (y0 < j->window.y) y0 = j->window.y;
     if (y1 > end) y1 = end;
     float *s = j->scratch + (size_t)i * j->scratch_step;
-    bool rgb = (j->format->flags & AV_PIX_FMT_FLAG_RGB) != 0;
+    bool rgb = is_rgb(j);
     for (int y = y0; y < y1;) {
         bool pair = !rgb && j->format->log2_chroma_h && y % 2 == 0 && y + 1 < y1;
         if (rgb)

@@ -27,6 +27,8 @@ static enum AVPixelFormat choose_format(const lk_encoder *e, const AVFrame *av) 
     bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0, deep = d->comp[0].depth > 8;
     bool as_is = e->options.lossless || !(rgb || d->nb_components == 1);
     if (as_is && takes(e->av_codec, av->format) && fits(av->format, av->width, av->height)) return av->format;
+    if (e->options.lossless && rgb && e->av_codec->pix_fmts)
+        return avcodec_find_best_pix_fmt_of_list(e->av_codec->pix_fmts, av->format, 0, NULL);
     enum AVPixelFormat wishes[] = {deep ? AV_PIX_FMT_YUV420P10 : AV_PIX_FMT_YUV420P,
                                    deep ? AV_PIX_FMT_YUV444P10 : AV_PIX_FMT_YUV444P, AV_PIX_FMT_YUV420P,
                                    AV_PIX_FMT_YUV444P};
