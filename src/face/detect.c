@@ -184,13 +184,13 @@ static int merge(list *found, lk_detection *out, int max) {
     return count;
 }
 
-int lk_face_detect(lk_face_nets *n, const lk_image *rgb, const lk_detect_options *o, lk_detection *out, int max,
-                   lk_error *err) {
+int lk_face_detect_in(lk_face_nets *n, const lk_image *rgb, const lk_detect_options *o, bool small, lk_detection *out,
+                      int max, lk_error *err) {
     list *found = lk_alloc(1, sizeof *found, err);
     if (!found) return -1;
     float min_score = o->min_score > 0 ? o->min_score : 0.5f;
     int min_face = o->min_face > 0 ? o->min_face : 32, tile = min_face * SIDE / LEAST_SEEN;
-    bool larger = rgb->width > tile || rgb->height > tile;
+    bool larger = small && (rgb->width > tile || rgb->height > tile);
     bool ok = look(n, rgb, (lk_rect){0, 0, rgb->width, rgb->height}, 0, min_score, found, err);
     if (ok && larger && (o->tiles || found->count == 0)) ok = look_in_tiles(n, rgb, tile, min_score, found, err);
     if (ok && o->rotations && !surely_upright(found)) ok = look_turned(n, rgb, min_score, found, err);
@@ -199,4 +199,9 @@ int lk_face_detect(lk_face_nets *n, const lk_image *rgb, const lk_detect_options
         if (out[i].width >= (float)min_face * 0.75f) out[kept++] = out[i];
     free(found);
     return ok ? kept : -1;
+}
+
+int lk_face_detect(lk_face_nets *n, const lk_image *rgb, const lk_detect_options *o, lk_detection *out, int max,
+                   lk_error *err) {
+    return lk_face_detect_in(n, rgb, o, true, out, max, err);
 }

@@ -20,6 +20,10 @@ lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err);
 /* The crop as the network's input: value·scale + shift. */
 void lk_face_fill(lk_nn_exec *e, const lk_image *crop, float scale, float shift);
 
+/* lk_face_detect; without `small` only in the whole frame: faster by the count of tiles. */
+int lk_face_detect_in(lk_face_nets *nets, const lk_image *rgb, const lk_detect_options *o, bool small,
+                      lk_detection *found, int max, lk_error *err);
+
 /* Intersection of two boxes over their union. */
 float lk_overlap(float ax, float ay, float aw, float ah, float bx, float by, float bw, float bh);
 

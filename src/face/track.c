@@ -129,9 +129,9 @@ static void adopt(lk_tracker *t, lk_tracked_face *f) {
     best->missed = 0;
 }
 
-static bool search(lk_tracker *t, const lk_image *rgb, lk_error *err) {
+static bool search(lk_tracker *t, const lk_image *rgb, bool small, lk_error *err) {
     lk_detection found[MOST];
-    int count = lk_face_detect(t->nets, rgb, &t->options, found, MOST, err);
+    int count = lk_face_detect_in(t->nets, rgb, &t->options, small, found, MOST, err);
     if (count < 0) return false;
     for (int i = 0; i < count && visible(t) < t->max_faces; i++) {
         lk_tracked_face f = {0};
@@ -151,8 +151,10 @@ int lk_tracker_next(lk_tracker *t, const lk_image *rgb, lk_tracked_face *faces, 
     int before = visible(t);
     if (!follow(t, rgb, err)) return -1;
     drop_doubles(t);
-    bool lost = visible(t) < before || visible(t) == 0, due = t->frame % LOOK_EVERY == 0 && visible(t) < t->max_faces;
-    if ((lost || due) && !search(t, rgb, err)) return -1;
+    bool lost = visible(t) < before, due = t->frame % LOOK_EVERY == 0 && visible(t) < t->max_faces;
+    /* With no face about, every frame is looked at as a whole, but only now and then for small ones. */
+    bool look = lost || due || visible(t) == 0;
+    if (look && !search(t, rgb, lost || due, err)) return -1;
     forget(t);
     t->frame++;
     int n = 0;
