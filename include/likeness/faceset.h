@@ -4,6 +4,7 @@
 #define LIKENESS_FACESET_H
 
 #include "likeness/face.h"
+#include "likeness/options.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -74,27 +75,36 @@ bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err);
 /* The crop's bytes; caller frees. */
 bool lk_faceset_jpeg(lk_faceset *s, int64_t id, void **data, size_t *size, lk_error *err);
 
+/* ---- Looking ---------------------------------------------------------------------------------------------- */
+
+/* A PNG with columns × rows crops of the set, evenly spread over all that are not removed; with `landmarks` the 68
+ * points are drawn on them. Fewer faces than cells make a smaller sheet; fails when there is none. */
+bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bool landmarks, lk_error *err);
+
 /* ---- Extraction ------------------------------------------------------------------------------------------ */
 
 typedef struct lk_extract_options {
     lk_face_type type;
-    int size, quality; /* of the stored crop; JPEG quality */
-    int every;         /* every n-th frame */
+    int size, quality; /* of the stored crop, 16–2048 pixels; JPEG quality, 1–100 */
+    int every;         /* every n-th frame; 0 and 1: all */
     int64_t max;       /* frames per input; 0: all */
     int64_t first;     /* first frame */
-    int max_faces;     /* per frame */
+    int max_faces;     /* per frame; 0: 8 */
     lk_detect_options detect;
     double smooth; /* sigma in frames; 0: none */
     bool descriptors;
 } lk_extract_options;
 
+extern const lk_option lk_extract_option_table[]; /* of lk_extract_options */
+
 typedef struct lk_extract_report {
-    int64_t frames, faces, without_face, several;
+    int64_t frames, faces, without_face, several; /* of the inputs that were done now, not of those skipped */
     double seconds;
 } lk_extract_report;
 
 /* All inputs into one faceset (created when absent). An input that is complete in it already is skipped; one that was
- * interrupted is done again. */
+ * interrupted is done again. An input in which no face is found is an error (LK_ERR_NOT_FOUND); inputs before it are
+ * kept. A new file in which no input came to its end is not left behind. report: may be NULL. */
 bool lk_extract(const char *const *inputs, int count, const char *output, const lk_extract_options *o,
                 lk_extract_report *report, lk_error *err);
 

@@ -1,0 +1,42 @@
+/* What the parts of extraction hand to one another: first every face of an input is found (find.c), its points are
+ * smoothed over time, then the crops are cut from a second look at the input (cut.c). */
+#ifndef LIKENESS_EXTRACT_H
+#define LIKENESS_EXTRACT_H
+
+#include "likeness/faceset.h"
+#include "likeness/media.h"
+
+#define LK_MAX_FACES     16 /* in one frame */
+#define LK_DESCRIBE_EACH 8  /* of the faces of a track, one in so many gets a descriptor: they are alike */
+
+typedef struct lk_found {
+    int64_t frame;
+    double time;
+    int track;
+    bool describe; /* wants an identity descriptor */
+    float presence;
+    lk_landmarks points;
+    lk_mesh mesh;
+} lk_found;
+
+/* In order of frames. */
+typedef struct lk_finds {
+    lk_found *items;
+    int64_t count, room;
+    int64_t frames, without_face, several;
+    int width, height; /* of the first frame */
+    double fps;        /* 0: pictures that need not follow one another */
+    bool is_video;
+} lk_finds;
+
+bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, lk_finds *finds, lk_error *err);
+/* Over time, track by track; also says which faces are to be described. */
+bool lk_smooth_finds(lk_finds *finds, const lk_extract_options *o, lk_error *err);
+
+/* Cuts, measures and stores every find, in transactions of some dozen frames; marks the source complete in the last. */
+bool lk_cut_faces(lk_face_nets *nets, lk_faceset *s, lk_source *source, const lk_finds *finds, const char *input,
+                  const lk_extract_options *o, lk_error *err);
+
+lk_reader_options lk_extract_range(const lk_extract_options *o);
+
+#endif
