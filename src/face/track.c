@@ -71,8 +71,13 @@ static bool follow(lk_tracker *t, const lk_image *rgb, lk_error *err) {
         }
         lk_tracked_face f = {.track = k->track};
         if (!find_at(t, rgb, lk_roi_from_mesh(&k->face.mesh), &f, err)) return false;
+        /* Off the middle of the square the mesh is less exact: a face that moved far is looked at once more. */
+        float stayed = overlap(box_of(&f.mesh), box_of(&k->face.mesh));
+        if (f.presence >= LEAST_PRESENCE && stayed > 0.2f && stayed < 0.7f &&
+            !find_at(t, rgb, lk_roi_from_mesh(&f.mesh), &f, err))
+            return false;
         /* A mesh that leaps away or changes its size at once has lost its face. */
-        bool held = f.presence >= LEAST_PRESENCE && overlap(box_of(&f.mesh), box_of(&k->face.mesh)) > 0.2f;
+        bool held = f.presence >= LEAST_PRESENCE && stayed > 0.2f;
         if (held)
             k->face = f;
         else
