@@ -43,7 +43,8 @@ typedef struct lk_source {
 } lk_source;
 
 /* Use a faceset from one thread at a time; several may have the same file open. While a writer has it open a log
- * (NAME.faces-wal) lies beside it, and is folded in on closing. Creating never overwrites; opening checks application id, version and integrity of the header. */
+ * (NAME.faces-wal) lies beside it, and is folded in on closing. Creating never overwrites; opening checks application
+ * id, version and integrity of the header. */
 lk_faceset *lk_faceset_create(const char *path, lk_error *err);
 lk_faceset *lk_faceset_open(const char *path, bool writable, lk_error *err);
 void lk_faceset_close(lk_faceset *s);

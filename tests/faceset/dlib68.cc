@@ -3,8 +3,8 @@
 //
 //     dlib68 [SET.faces …]    of these sets, at most 400 frames each; by default the clips are extracted anew
 //
-// Fails when the distance is more than 4 % of the inter-ocular distance on average, or 10 % in any frame. Exit status 77: clips, networks or dlib's
-// model are not installed.
+// Fails when the distance is more than 4 % of the inter-ocular distance on average, or 10 % in any frame. Exit status
+// 77: clips, networks or dlib's model are not installed.
 #include <dlib/image_processing.h>
 #include <dlib/image_processing/frontal_face_detector.h>
 #include <sys/stat.h>
