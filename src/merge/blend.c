@@ -5,7 +5,7 @@
 #define ALPHA_SIDE 256          /* pixels of the grid that masks are worked on, at least */
 #define TAIL       0.02275      /* of a Gaussian beyond two deviations: the fade's ends are cut there */
 #define VISIBLE    (1.0 / 1024) /* a smaller share of a pixel changes nothing */
-#define MAX_RATIO  3.0          /* of deviations in the colour transfer: a flat prediction is not blown up into noise */
+#define MAX_RATIO  2.0          /* of deviations in the colour transfer: a flat prediction is not blown up into noise */
 
 /* Pixels of one grid over a square to those of another, borders on borders. */
 static lk_affine between_grids(int from, int to) {
@@ -86,6 +86,21 @@ bool lk_transfer_color(lk_image *image, const lk_image *like, const lk_image *we
     return true;
 }
 
+/* What shows of the face and is face in dst too: background inside the mask would spoil the statistics. */
+static bool match_colors(lk_blend *b, const lk_image *original, const lk_landmarks *points, lk_error *err) {
+    lk_image fine = {0}, weights = {0};
+    bool ok = lk_image_copy(&b->alpha, &fine, err) && multiply_by_hull(&fine, points, b->frame_to_alpha, err) &&
+              lk_image_alloc(&weights, original->width, original->height, 1, LK_F32, err) &&
+              lk_image_resize(&fine, &weights, LK_AREA, err);
+    double mean[4], std[4];
+    if (ok) lk_image_mean_std(&weights, NULL, mean, std);
+    if (ok && mean[0] < 1e-3) ok = lk_image_resize(&b->alpha, &weights, LK_AREA, err);
+    ok = ok && lk_transfer_color(&b->face, original, &weights, err);
+    lk_image_free(&fine);
+    lk_image_free(&weights);
+    return ok;
+}
+
 /* Where the crop has more pixels than the frame, the face is smoothed first, as if it had been averaged down. */
 static bool smooth_for_frame(lk_image *face, lk_affine frame_to_crop, lk_error *err) {
     double a = frame_to_crop.m[0][0], b = frame_to_crop.m[1][0], scale = sqrt(a * a + b * b);
@@ -107,14 +122,7 @@ bool lk_blend_prepare(lk_blend *b, const lk_image *prediction, const lk_image *m
     }
     if (o->mask != LK_MASK_PREDICTED && !multiply_by_hull(&b->alpha, points, b->frame_to_alpha, err)) return false;
     if (!shape_mask(&b->alpha, o, err) || !lk_image_copy(prediction, &b->face, err)) return false;
-    if (o->color == LK_COLOR_RCT) {
-        lk_image weights;
-        bool ok = lk_image_alloc(&weights, n, n, 1, LK_F32, err) &&
-                  lk_image_resize(&b->alpha, &weights, LK_AREA, err) &&
-                  lk_transfer_color(&b->face, original, &weights, err);
-        lk_image_free(&weights);
-        if (!ok) return false;
-    }
+    if (o->color == LK_COLOR_RCT && !match_colors(b, original, points, err)) return false;
     return smooth_for_frame(&b->face, frame_to_crop, err);
 }
 

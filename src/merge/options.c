@@ -8,9 +8,9 @@ static const char *const color_names[] = {"none", "rct", NULL};
 const lk_option lk_merge_option_table[] = {
     {"mask", 0, LK_OPT_ENUM, AT(composite.mask), "predicted", 0, 0, mask_names, "MASK",
      "where the face is: as predicted, the hull of dst's landmarks, or their product"},
-    {"erode", 0, LK_OPT_FLOAT, AT(composite.erode), "2", -50, 50, NULL, "PERCENT",
+    {"erode", 0, LK_OPT_FLOAT, AT(composite.erode), "0", -50, 50, NULL, "PERCENT",
      "shrink the mask by so much of the face's size; negative: grow it"},
-    {"blur", 0, LK_OPT_FLOAT, AT(composite.blur), "14", 0, 100, NULL, "PERCENT",
+    {"blur", 0, LK_OPT_FLOAT, AT(composite.blur), "12", 0, 100, NULL, "PERCENT",
      "let the mask fade over so much of the face's size, from its border inwards"},
     {"color", 0, LK_OPT_ENUM, AT(composite.color), "rct", 0, 0, color_names, "TRANSFER",
      "give the prediction dst's colours: not, or by Reinhard's transfer in Lab"},
