@@ -177,7 +177,8 @@ bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
         bool rgb = is_rgb(f->av->format);
         if (rgb && e->options.lossless && !e->options.codec) {
             const AVCodec *exact = avcodec_find_encoder_by_name("libx264rgb");
-            if (exact && takes(exact, f->av->format)) e->av_codec = exact;
+            /* which takes packed 8-bit RGB, but decodes to planes: those only have to be put in its order */
+            if (exact && (takes(exact, f->av->format) || f->av->format == AV_PIX_FMT_GBRP)) e->av_codec = exact;
         }
         e->format = choose_format(e, f->av);
     } else if (f->av->width != e->codec->width || f->av->height != e->codec->height) {
