@@ -1,4 +1,15 @@
-/* swap: the networks as data — which layers they have, their losses, and how a face is predicted. */
+/* swap: the networks as data — which layers they have, their losses, and how a face is predicted.
+ *
+ *     lk_swap_config c = {.arch = LK_ARCH_SAE};
+ *     lk_swap_complete(&c, &err);
+ *     lk_swap_objective o = {.loss = LK_LOSS_SMOOTH};
+ *     lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &o, 0), 8, &err);
+ *     … compile, fill the inputs …
+ *     lk_swap_set_weights(exec, &c, &o, iteration);
+ *     lk_nn_step(exec, &adam, &err);
+ *
+ * Which layers a model has is fixed for its life (lk_swap_config); what is minimised may change at any iteration
+ * (lk_swap_objective). docs/models.md has the tables. */
 #ifndef LIKENESS_SWAP_H
 #define LIKENESS_SWAP_H
 
@@ -10,31 +21,75 @@
 extern "C" {
 #endif
 
-typedef enum lk_arch { LK_ARCH_QUICK, LK_ARCH_H64, LK_ARCH_COUNT } lk_arch;
-extern const char *const lk_arch_names[]; /* "quick", "h64", NULL */
+typedef enum lk_arch {
+    LK_ARCH_QUICK, /* a small SAE df, for a first result within minutes */
+    LK_ARCH_H64,
+    LK_ARCH_H128,
+    LK_ARCH_DF,
+    LK_ARCH_LIAE, /* LIAEF128 */
+    LK_ARCH_SAE,
+    LK_ARCH_COUNT
+} lk_arch;
+extern const char *const lk_arch_names[]; /* "quick", "h64", "h128", "df", "liae", "sae", NULL */
+
+typedef enum lk_sae_inner { LK_SAE_DF, LK_SAE_LIAE } lk_sae_inner;
+extern const char *const lk_sae_inner_names[]; /* "df", "liae", NULL */
 
 /* What fixes a model's shape for life; stored in model.json. */
 typedef struct lk_swap_config {
     int arch;                /* lk_arch */
-    int resolution;          /* side of input and output, pixels */
-    int face_type;           /* lk_face_type */
-    bool lighter;            /* the smaller variant */
-    int ae_dims, ed_ch_dims; /* SAE and quick */
+    int inner;               /* lk_sae_inner, of SAE: two decoders, or two intermediates */
+    int resolution;          /* side of input and output, pixels; 0: the architecture's own */
+    int face_type;           /* lk_face_type; −1: the architecture's own */
+    bool lighter;            /* the smaller variant of H64 and H128; the light encoder of SAE */
+    int ae_dims, ed_ch_dims; /* SAE and quick; 0: the architecture's own */
+    bool multiscale;         /* SAE: an image at each scale of the decoder */
     bool learn_mask;
-    bool pixel_loss; /* the fixed models' pixel loss */
+    bool ca_weights; /* SAE: convolution-aware first weights */
 } lk_swap_config;
 extern const lk_option lk_swap_options[]; /* over lk_swap_config */
-/* Completes what was left at 0 from the architecture's defaults and checks the combination. */
+#define LK_SWAP_OPTION_COUNT 9
+
+/* Completes what was left open from the architecture's own values and checks the combination. */
 bool lk_swap_complete(lk_swap_config *c, lk_error *err);
 
-/* The training graph of one batch. Inputs, channels-last float32 in [0, 1]:
- * "warped" [2N, 3, R, R]: N source faces, then N destination faces; "target" the same, unwarped; "mask" [2N, 1, R, R].
+typedef enum lk_loss_kind {
+    LK_LOSS_DSSIM,
+    LK_LOSS_PIXEL,
+    LK_LOSS_SMOOTH, /* DSSIM until iteration 5,000, then moving to pixel until 20,000 */
+} lk_loss_kind;
+extern const char *const lk_loss_names[]; /* "dssim", "pixel", "smooth", NULL */
+
+/* What is minimised; may change at any iteration. */
+typedef struct lk_swap_objective {
+    int loss;                            /* lk_loss_kind, of SAE and quick */
+    bool pixel_loss;                     /* of H64, H128, DF and LIAE: the mean of 50·difference² is added */
+    double face_style, background_style; /* powers, 0–100, of SAE */
+} lk_swap_objective;
+extern const lk_option lk_swap_objective_options[]; /* over lk_swap_objective */
+#define LK_SWAP_OBJECTIVE_OPTION_COUNT 4
+
+/* The terms of the loss that have a weight at this iteration: a set of bits. A graph is made for one set; when the set
+ * changes, a new graph takes over parameters and moments. */
+unsigned lk_swap_terms(const lk_swap_config *c, const lk_swap_objective *o, int64_t iteration);
+
+/* The training graph of one batch. Inputs, channels-last float32 in [0, 1] (a model with another range inside converts
+ * them itself):
+ * "warped" [2N, 3, R, R]: N source faces, then N destination faces; "target" the same, unwarped; "mask" [2N, 1, R, R]. A style term makes the swap from the warped dst faces.
  * Outputs: "prediction" [2N, 3, R, R], "prediction_mask" [2N, 1, R, R] (when the mask is learned), in [0, 1].
- * Losses: "src", "dst" (image + mask of each). */
-lk_nn_graph *lk_swap_training_graph(const lk_swap_config *c, int batch, lk_error *err);
-/* The prediction: "face" [N, 3, R, R] of the destination → "swap" [N, 3, R, R], "mask" [N, 1, R, R], and, with
- * `both`, "src_face" → "src" and "dst" reconstructions for previews. */
+ * Losses by name; their sums per side are told by lk_swap_losses. */
+lk_nn_graph *lk_swap_training_graph(const lk_swap_config *c, unsigned terms, int batch, lk_error *err);
+/* Before each step. */
+bool lk_swap_set_weights(lk_nn_exec *e, const lk_swap_config *c, const lk_swap_objective *o, int64_t iteration);
+/* After a step: image and mask losses of src and of dst (style terms count as dst's). */
+void lk_swap_losses(const lk_nn_exec *e, float *src, float *dst);
+
+/* The prediction: "face" [N, 3, R, R] of the destination → "swap" [N, 3, R, R], "mask" [N, 1, R, R] (when learned),
+ * and, with `both`, "src_face" [N, 3, R, R] → "src", and "dst": the reconstructions for previews, with "src_mask" and
+ * "dst_mask". */
 lk_nn_graph *lk_swap_predict_graph(const lk_swap_config *c, int batch, bool both, lk_error *err);
+
+/* Adam as the model's recipe has it: rate 5e-5, β1 0.5, β2 0.999. */
 lk_nn_adam lk_swap_optimizer(const lk_swap_config *c);
 
 #ifdef __cplusplus

@@ -1,4 +1,12 @@
-/* train: sampling, the loop, previews, history, checkpoints. A model is a folder; see docs/model-folder.md. */
+/* train: sampling, the loop, previews, history, checkpoints. A model is a folder; see docs/model-folder.md.
+ *
+ *     lk_train_job job = {.model_dir = "model"};
+ *     lk_options_defaults(lk_swap_options, &job.config, &err);
+ *     lk_options_defaults(lk_swap_objective_options, &job.objective, &err);
+ *     lk_options_defaults(lk_train_option_table, &job.options, &err);
+ *     lk_strings_add(&job.src, "a.faces", &err); lk_strings_add(&job.dst, "b.faces", &err);
+ *     lk_train(&job, &report, &err);
+ */
 #ifndef LIKENESS_TRAIN_H
 #define LIKENESS_TRAIN_H
 
@@ -22,10 +30,28 @@ typedef struct lk_train_options {
 } lk_train_options;
 extern const lk_option lk_train_option_table[]; /* over lk_train_options */
 
-/* Opens the folder's model or starts a new one (config counts only then, or must agree), trains until told to stop,
- * saves. An interrupt saves and returns true. */
-bool lk_train(const char *model_dir, const char *src_faces, const char *dst_faces, const lk_swap_config *config,
-              const lk_train_options *options, lk_error *err);
+/* One run of training. `…_given`: one entry per entry of the table, true where the user said so; NULL: nothing was said.
+ * What was not said is taken from the model, when it exists, and from the defaults in the struct when it is new. */
+typedef struct lk_train_job {
+    const char *model_dir;
+    lk_strings src, dst; /* .faces files of each side */
+    lk_swap_config config;
+    const bool *config_given;
+    lk_swap_objective objective;
+    const bool *objective_given;
+    lk_train_options options;
+    const bool *options_given;
+} lk_train_job;
+
+typedef struct lk_train_report {
+    int64_t first, iteration; /* the model's iteration at the start and at the end of this run */
+    double seconds;           /* of training */
+    float src_loss, dst_loss; /* mean of the last 100 iterations */
+    bool interrupted;
+} lk_train_report;
+
+/* Opens the folder's model or starts a new one, trains until told to stop, saves. An interrupt saves and returns true. */
+bool lk_train(const lk_train_job *job, lk_train_report *report, lk_error *err);
 
 /* A preview on the next occasion (SIGUSR1); async-signal-safe. */
 void lk_train_request_preview(void);
