@@ -57,8 +57,27 @@ bool lk_options_set(const lk_option *table, void *values, const char *name, cons
 bool lk_options_parse(const lk_option *table, void *values, int argc, char **argv, lk_strings *rest, bool *set_mask,
                       lk_error *err);
 void lk_options_free(const lk_option *table, void *values);
-/* Help for all entries, as text to print; caller frees. */
+/* Help for all entries, as text to print, at most 100 columns wide; caller frees. */
 char *lk_options_help(const lk_option *table, lk_error *err);
+
+/* A command with the options of several rooms: one table each, over a struct each. Where two groups know the same
+ * name or letter, it belongs to the first, and help shows it there only. */
+typedef struct lk_option_group {
+    const char *title; /* heading in the help: "Merging"; NULL: none */
+    const lk_option *table;
+    void *values;
+    bool *given; /* one per entry of the table, made true where the user said so; NULL: not asked for */
+} lk_option_group;
+
+/* As lk_options_parse, over all groups. */
+bool lk_option_groups_parse(const lk_option_group *groups, int count, int argc, char **argv, lk_strings *rest,
+                            lk_error *err);
+char *lk_option_groups_help(const lk_option_group *groups, int count, lk_error *err);
+int lk_options_count(const lk_option *table);
+
+/* The word that `word` was likely meant to be, of a list that ends with NULL; NULL when none is near. */
+const char *lk_nearest(const char *word, const char *const *words);
+
 /* New reference; NULL on lack of memory. */
 json_t *lk_options_to_json(const lk_option *table, const void *values);
 /* Fields that are absent keep their value; unknown fields, wrong types and ranges are errors. */

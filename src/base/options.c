@@ -38,16 +38,33 @@ static size_t distance(const char *a, const char *b) {
     return row[n];
 }
 
-static bool unknown(const lk_option *table, const char *dashes, const char *name, lk_error *err) {
+/* Words that are meant alike: the longer, the more slips; a beginning counts as one. */
+static size_t unlikeness(const char *word, const char *name) {
+    size_t length = strlen(word);
+    if (length > 1 && strncmp(word, name, length) == 0) return 1;
+    size_t d = distance(word, name), most = length < 3 ? 1 : length < 6 ? 2 : 3;
+    return d <= most ? d : SIZE_MAX;
+}
+
+static void nearer(const char *word, const char *name, const char **nearest, size_t *best) {
+    size_t d = unlikeness(word, name);
+    if (d >= *best) return;
+    *best = d;
+    *nearest = name;
+}
+
+const char *lk_nearest(const char *word, const char *const *words) {
     const char *nearest = NULL;
-    size_t best = 4;
-    for (const lk_option *o = table; o->name; o++) {
-        size_t d = distance(name, o->name);
-        if (d < best) {
-            best = d;
-            nearest = o->name;
-        }
-    }
+    size_t best = SIZE_MAX;
+    for (; *words; words++) nearer(word, *words, &nearest, &best);
+    return nearest;
+}
+
+static bool unknown(const lk_option_group *groups, int count, const char *dashes, const char *name, lk_error *err) {
+    const char *nearest = NULL;
+    size_t best = SIZE_MAX;
+    for (int i = 0; i < count; i++)
+        for (const lk_option *o = groups[i].table; o->name; o++) nearer(name, o->name, &nearest, &best);
     if (nearest)
         return lk_fail(err, LK_ERR_USAGE, "there is no option %s%s; did you mean --%s?", dashes, name, nearest);
     return lk_fail(err, LK_ERR_USAGE, "there is no option %s%s; --help lists those there are", dashes, name);
@@ -202,57 +219,79 @@ bool lk_options_defaults(const lk_option *table, void *values, lk_error *err) {
 
 bool lk_options_set(const lk_option *table, void *values, const char *name, const char *text, lk_error *err) {
     const lk_option *o = find(table, name);
-    if (!o) return unknown(table, "--", name, err);
+    if (!o) return unknown(&(lk_option_group){.table = table}, 1, "--", name, err);
     return set_value(o, values, text, err);
 }
 
-static bool parse_one(const lk_option *table, void *values, int argc, char **argv, int *i, bool *set_mask,
-                      lk_error *err) {
+/* The group that knows a long name (or, without one, a letter) and its entry there. */
+static const lk_option_group *find_in(const lk_option_group *groups, int count, const char *name, char letter,
+                                      const lk_option **found) {
+    for (int i = 0; i < count; i++) {
+        *found = name ? find(groups[i].table, name) : find_letter(groups[i].table, letter);
+        if (*found) return &groups[i];
+    }
+    return NULL;
+}
+
+static bool parse_one(const lk_option_group *groups, int count, int argc, char **argv, int *i, lk_error *err) {
     const char *word = argv[*i], *value = NULL;
+    const lk_option_group *g;
     const lk_option *o;
     if (word[1] == '-') {
         char name[64];
         const char *equals = strchr(word, '=');
         snprintf(name, sizeof name, "%.*s", (int)(equals ? equals - word - 2 : 61), word + 2);
         value = equals ? equals + 1 : NULL;
-        o = find(table, name);
-        const lk_option *negated = !o && strncmp(name, "no-", 3) == 0 ? find(table, name + 3) : NULL;
-        if (negated && negated->type == LK_OPT_FLAG && !value) {
-            o = negated;
+        g = find_in(groups, count, name, 0, &o);
+        if (!g && !value && strncmp(name, "no-", 3) == 0) {
+            g = find_in(groups, count, name + 3, 0, &o);
+            if (g && o->type != LK_OPT_FLAG) g = NULL;
             value = "no";
         }
-        if (!o) return unknown(table, "--", name, err);
+        if (!g) return unknown(groups, count, "--", name, err);
     } else {
-        o = find_letter(table, word[1]);
-        if (!o) return unknown(table, "-", word + 1, err);
+        g = find_in(groups, count, NULL, word[1], &o);
+        if (!g) return unknown(groups, count, "-", word + 1, err);
         if (word[2]) value = word + 2;
     }
-    if (set_mask) set_mask[o - table] = true;
-    if (o->type == LK_OPT_FLAG) return set_value(o, values, value ? value : "yes", err);
+    if (g->given) g->given[o - g->table] = true;
+    if (o->type == LK_OPT_FLAG) return set_value(o, g->values, value ? value : "yes", err);
     if (!value) {
         if (*i + 1 >= argc)
-            return lk_fail(err, LK_ERR_USAGE, "--%s needs a value: --%s %s", o->name, o->name, o->argument);
+            return lk_fail(err, LK_ERR_USAGE, "--%s needs a value: --%s %s", o->name, o->name,
+                           o->argument ? o->argument : "VALUE");
         value = argv[++*i];
     }
-    if (!set_value(o, values, value, err)) return false;
+    if (!set_value(o, g->values, value, err)) return false;
     while (o->type == LK_OPT_LIST && *i + 1 < argc && argv[*i + 1][0] != '-')
-        if (!set_value(o, values, argv[++*i], err)) return false;
+        if (!set_value(o, g->values, argv[++*i], err)) return false;
     return true;
 }
 
-bool lk_options_parse(const lk_option *table, void *values, int argc, char **argv, lk_strings *rest, bool *set_mask,
-                      lk_error *err) {
+bool lk_option_groups_parse(const lk_option_group *groups, int count, int argc, char **argv, lk_strings *rest,
+                            lk_error *err) {
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--") == 0) {
             while (++i < argc)
                 if (!lk_strings_add(rest, argv[i], err)) return false;
         } else if (argv[i][0] == '-' && argv[i][1]) {
-            if (!parse_one(table, values, argc, argv, &i, set_mask, err)) return false;
+            if (!parse_one(groups, count, argc, argv, &i, err)) return false;
         } else if (!lk_strings_add(rest, argv[i], err)) {
             return false;
         }
     }
     return true;
+}
+
+bool lk_options_parse(const lk_option *table, void *values, int argc, char **argv, lk_strings *rest, bool *set_mask,
+                      lk_error *err) {
+    return lk_option_groups_parse(&(lk_option_group){NULL, table, values, set_mask}, 1, argc, argv, rest, err);
+}
+
+int lk_options_count(const lk_option *table) {
+    int n = 0;
+    while (table[n].name) n++;
+    return n;
 }
 
 static void describe(const lk_option *o, char *left, size_t left_size, char *right, size_t right_size) {
@@ -286,8 +325,52 @@ static size_t columns(const char *s) {
     return n;
 }
 
-char *lk_options_help(const lk_option *table, lk_error *err) {
-    enum { INDENT = 34 };
+enum { HELP_INDENT = 34, HELP_WIDTH = 100 };
+
+/* Words from the indent on, as many to a line as fit. */
+static void print_wrapped(FILE *out, const char *text) {
+    size_t at = HELP_INDENT;
+    while (*text) {
+        size_t length = strcspn(text, " ");
+        char word[500];
+        snprintf(word, sizeof word, "%.*s", (int)length, text);
+        size_t width = columns(word);
+        if (at > HELP_INDENT && at + 1 + width > HELP_WIDTH) {
+            fprintf(out, "\n%*s", HELP_INDENT, "");
+            at = HELP_INDENT;
+        }
+        at += (size_t)fprintf(out, "%s", at > HELP_INDENT ? " " : "") + width;
+        fputs(word, out);
+        text += length;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
+static void print_option(FILE *out, const lk_option *o) {
+    char left[320], right[500];
+    describe(o, left, sizeof left, right, sizeof right);
+    size_t width = columns(left);
+    if (width < HELP_INDENT - 1)
+        fprintf(out, "%s%*s", left, (int)(HELP_INDENT - width), "");
+    else
+        fprintf(out, "%s\n%*s", left, HELP_INDENT, "");
+    print_wrapped(out, right);
+}
+
+/* Entries that an earlier group has under the same name are left out, and a heading with nothing under it too. */
+static void print_group(FILE *out, const lk_option_group *groups, int which) {
+    bool begun = false;
+    const lk_option *earlier;
+    for (const lk_option *o = groups[which].table; o->name; o++) {
+        if (find_in(groups, which, o->name, 0, &earlier)) continue;
+        if (!begun && groups[which].title) fprintf(out, "%s%s\n", which > 0 ? "\n" : "", groups[which].title);
+        begun = true;
+        print_option(out, o);
+    }
+}
+
+char *lk_option_groups_help(const lk_option_group *groups, int count, lk_error *err) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -295,17 +378,13 @@ char *lk_options_help(const lk_option *table, lk_error *err) {
         lk_fail(err, LK_ERR_MEMORY, "out of memory");
         return NULL;
     }
-    for (const lk_option *o = table; o->name; o++) {
-        char left[320], right[500];
-        describe(o, left, sizeof left, right, sizeof right);
-        size_t width = columns(left);
-        if (width < INDENT - 1)
-            fprintf(out, "%s%*s%s\n", left, (int)(INDENT - width), "", right);
-        else
-            fprintf(out, "%s\n%*s%s\n", left, INDENT, "", right);
-    }
+    for (int i = 0; i < count; i++) print_group(out, groups, i);
     fclose(out);
     return text;
+}
+
+char *lk_options_help(const lk_option *table, lk_error *err) {
+    return lk_option_groups_help(&(lk_option_group){.table = table}, 1, err);
 }
 
 static void json_name(const lk_option *o, char name[64]) {

@@ -117,12 +117,69 @@ static void help_shows_every_option(void **state) {
     free(help);
 }
 
+/* ---- Several tables in one command ----------------------------------------------------------------------- */
+
+typedef struct more {
+    int max, batch;
+    double blur;
+} more;
+
+static const lk_option more_table[] = {
+    {"max", 'm', LK_OPT_INT, offsetof(more, max), "5", 0, 9, NULL, "N",
+     "at most so many of those things that are counted here, which are so many that this help does not fit a line"},
+    {"batch", 'b', LK_OPT_INT, offsetof(more, batch), "3", 0, 9, NULL, "N", "hidden behind the other group's batch"},
+    {"blur", 0, LK_OPT_FLOAT, offsetof(more, blur), "0.5", 0, 1, NULL, "R", "softness"},
+    {0},
+};
+
+static void groups(void **state) {
+    (void)state;
+    values v = {0};
+    more m = {0};
+    bool given[LK_COUNT(table)] = {false}, more_given[LK_COUNT(more_table)] = {false};
+    lk_strings rest = {0};
+    lk_error err = {0};
+    const lk_option_group both[] = {{"First", table, &v, given}, {"Second", more_table, &m, more_given}};
+    test_ok(lk_options_defaults(table, &v, &err) && lk_options_defaults(more_table, &m, &err), &err);
+    char *argv[] = {"in", "-m4", "--no-flip", "--batch", "7", "-b", "9", "--blur=0.25"};
+    test_ok(lk_option_groups_parse(both, 2, LK_COUNT(argv), argv, &rest, &err), &err);
+    assert_int_equal(v.batch, 9); /* the first group's */
+    assert_int_equal(m.batch, 3);
+    assert_int_equal(m.max, 4);
+    assert_true(m.blur == 0.25 && !v.flip);
+    assert_true(given[0] && !given[1] && given[2] && !given[3]);
+    assert_true(more_given[0] && !more_given[1] && more_given[2]);
+    assert_int_equal(rest.count, 1);
+
+    char *wrong[] = {"--blurr", "1"};
+    assert_false(lk_option_groups_parse(both, 2, 2, wrong, &rest, &err));
+    assert_non_null(strstr(err.message, "did you mean --blur?"));
+
+    char *help = lk_option_groups_help(both, 2, &err);
+    assert_non_null(help);
+    assert_non_null(strstr(help, "First\n      --no-flip"));
+    assert_non_null(strstr(help, "\n\nSecond\n  -m, --max N"));
+    assert_null(strstr(help, "hidden behind"));
+    for (char *line = strtok(help, "\n"); line; line = strtok(NULL, "\n")) assert_true(strlen(line) <= 102);
+    free(help);
+    lk_options_free(table, &v);
+    lk_strings_free(&rest);
+}
+
+static void nearest_word(void **state) {
+    (void)state;
+    static const char *const words[] = {"extract", "merge", "models", "set", "swap", "train", NULL};
+    assert_string_equal(lk_nearest("extrat", words), "extract");
+    assert_string_equal(lk_nearest("tarin", words), "train");
+    assert_string_equal(lk_nearest("mod", words), "models");
+    assert_null(lk_nearest("frobnicate", words));
+    assert_null(lk_nearest("x", words));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_types),
-        cmocka_unit_test(wrong_usage),
-        cmocka_unit_test(json_is_checked),
-        cmocka_unit_test(help_shows_every_option),
+        cmocka_unit_test(groups),      cmocka_unit_test(nearest_word),    cmocka_unit_test(all_types),
+        cmocka_unit_test(wrong_usage), cmocka_unit_test(json_is_checked), cmocka_unit_test(help_shows_every_option),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
