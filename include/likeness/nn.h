@@ -208,6 +208,9 @@ bool lk_nn_save(const lk_nn_exec *e, lk_nn_slot slot, const char *path, const lk
  * changed on failure. If `value_of` is given, the text of metadata `key` is returned in it (caller frees; NULL when
  * absent). */
 bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *key, char **value_of, lk_error *err);
+/* Every parameter that the file has under its name and shape; the others keep what they have. `loaded` (may be NULL):
+ * which, one per parameter; *others (may be NULL): tensors of the file that found no place. Fails on a damaged file. */
+bool lk_nn_load_matching(lk_nn_exec *e, lk_nn_slot slot, const char *path, bool *loaded, int *others, lk_error *err);
 
 /* A TFLite file (FlatBuffers, docs/tflite.md), or a TensorFlow.js graph model (model JSON and its weights in memory),
  * as a graph with inputs "input" (or "input0", …) and outputs named as in the file. Every offset and size is

@@ -211,7 +211,8 @@ static bool load(lk_nn_exec *e, lk_nn_slot slot, reader *r, const char *key, cha
     return each(e, slot, take_one, r, err);
 }
 
-bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *key, char **value_of, lk_error *err) {
+/* Opens the file, checks that it is a safetensors file, and calls f with it. */
+static bool with_file(const char *path, bool (*f)(reader *r, void *user, lk_error *err), void *user, lk_error *err) {
     void *file = NULL;
     size_t size;
     if (!lk_file_read(path, MOST_FILE, &file, &size, err)) return false;
@@ -226,9 +227,59 @@ bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *ke
         ok = lk_fail(err, LK_ERR_FORMAT, "%s is damaged: its header is no JSON object", path);
     if (ok) {
         reader r = {.path = path, .data = bytes + 8 + length, .data_size = size - 8 - (size_t)length, .header = header};
-        ok = load(e, slot, &r, key, value_of, err);
+        ok = f(&r, user, err);
     }
     json_decref(header);
     free(file);
     return ok;
+}
+
+typedef struct loading {
+    lk_nn_exec *e;
+    lk_nn_slot slot;
+    const char *key;
+    char **value_of;
+    bool *loaded;
+    int *others;
+} loading;
+
+static bool load_whole(reader *r, void *user, lk_error *err) {
+    const loading *l = user;
+    return load(l->e, l->slot, r, l->key, l->value_of, err);
+}
+
+bool lk_nn_load(lk_nn_exec *e, lk_nn_slot slot, const char *path, const char *key, char **value_of, lk_error *err) {
+    loading l = {.e = e, .slot = slot, .key = key, .value_of = value_of};
+    return with_file(path, load_whole, &l, err);
+}
+
+static bool load_matching(reader *r, void *user, lk_error *err) {
+    loading *l = user;
+    const json_t *metadata = json_object_get(r->header, "__metadata__");
+    size_t entries = json_object_size(r->header) - (metadata ? 1 : 0), found = 0, largest = 1;
+    if (!checksum_holds(r, metadata, err)) return false;
+    for (int i = 0; i < l->e->param_count; i++) {
+        size_t n = lk_nn_count(lk_nn_param_shape(l->e, i));
+        if (n > largest) largest = n;
+    }
+    float *buffer = lk_alloc(largest, sizeof *buffer, err);
+    bool ok = buffer != NULL;
+    lk_nn_slot slots[2];
+    int count = slots_of(l->slot, slots);
+    for (int i = 0; ok && i < l->e->param_count; i++) {
+        bool all = slot_exists(l->e, i, slots[0]);
+        const unsigned char *at;
+        for (int k = 0; all && k < count; k++) all = locate(l->e, i, slots[k], r, &at, NULL);
+        for (int k = 0; all && ok && k < count; k++) ok = take_one(l->e, i, slots[k], buffer, r, err);
+        if (all) found += (size_t)count;
+        if (l->loaded) l->loaded[i] = all;
+    }
+    if (l->others) *l->others = (int)(entries - found);
+    free(buffer);
+    return ok;
+}
+
+bool lk_nn_load_matching(lk_nn_exec *e, lk_nn_slot slot, const char *path, bool *loaded, int *others, lk_error *err) {
+    loading l = {.e = e, .slot = slot, .loaded = loaded, .others = others};
+    return with_file(path, load_matching, &l, err);
 }

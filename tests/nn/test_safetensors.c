@@ -108,7 +108,45 @@ static void damage_is_refused(void **state) {
     test_remove_folder(folder);
 }
 
+/* Of a file of other dimensions only what fits is taken, and the rest is told. */
+static void matching(void **state) {
+    (void)state;
+    char *folder = test_folder(), *w = lk_path_join(folder, "w", NULL);
+    lk_error err = {0};
+    lk_nn_exec *a = network(21, 1), *same = network(21, 2), *other = network(20, 2), *before = network(20, 2);
+    train(a, 1);
+    test_ok(lk_nn_save(a, LK_NN_VALUE, w, NULL, 0, &err), &err);
+    bool loaded[16];
+    int others = -1, count = lk_nn_param_count(a);
+    assert_in_range(count, 1, 16);
+    test_ok(lk_nn_load_matching(same, LK_NN_VALUE, w, loaded, &others, &err), &err);
+    assert_int_equal(others, 0);
+    float p[1000], q[1000];
+    for (int i = 0; i < count; i++) {
+        assert_true(loaded[i] && lk_nn_param_get(a, i, LK_NN_VALUE, p) && lk_nn_param_get(same, i, LK_NN_VALUE, q));
+        assert_memory_equal(p, q, lk_nn_count(lk_nn_param_shape(a, i)) * sizeof(float));
+    }
+    test_ok(lk_nn_load_matching(other, LK_NN_VALUE, w, loaded, &others, &err), &err);
+    int fit = 0;
+    for (int i = 0; i < count; i++) {
+        size_t n = lk_nn_count(lk_nn_param_shape(other, i));
+        assert_true(lk_nn_param_get(other, i, LK_NN_VALUE, p));
+        assert_true(lk_nn_param_get(loaded[i] ? a : before, i, LK_NN_VALUE, q));
+        assert_memory_equal(p, q, n * sizeof(float));
+        fit += loaded[i];
+    }
+    assert_in_range(fit, 0, count - 1);
+    assert_int_equal(others, count - fit);
+    lk_nn_free(a);
+    lk_nn_free(same);
+    lk_nn_free(other);
+    lk_nn_free(before);
+    free(w);
+    test_remove_folder(folder);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(damage_is_refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(round_trip), cmocka_unit_test(damage_is_refused),
+                                       cmocka_unit_test(matching)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
