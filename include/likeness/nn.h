@@ -146,13 +146,19 @@ typedef struct lk_nn_options {
 lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err);
 void lk_nn_free(lk_nn_exec *e);
 
+/* What a network takes, in bytes, apart from the program itself and from what the libraries below keep. */
 typedef struct lk_nn_memory {
-    size_t parameters;                                 /* how many numbers are learned */
-    size_t weights, optimizer, activations, workspace; /* bytes; `activations` is the arena: activations, gradients and
-                                                          what operators need between forward and backward */
+    size_t parameters;  /* how many numbers are learned */
+    size_t weights;     /* parameters and constants */
+    size_t optimizer;   /* Adam's states */
+    size_t activations; /* activations and gradients, those that never live together sharing memory */
+    size_t workspace;   /* what operators need while they run, as far as it does not fit between the activations */
+    size_t total;
     double forward_flops, step_flops; /* of one run and of one step, convolution counted as direct: 2·multiplications */
 } lk_nn_memory;
 lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e);
+/* The same figures without taking that memory: everything lk_nn_compile decides, by the same code. */
+bool lk_nn_plan(const lk_nn_graph *g, const lk_nn_options *options, lk_nn_memory *memory, lk_error *err);
 
 /* ---- Run ------------------------------------------------------------------------------------------------- */
 

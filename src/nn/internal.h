@@ -79,7 +79,7 @@ typedef struct lk_tensor {
     size_t offset;   /* bytes into it */
 
     /* From here on: of the executor. */
-    bool needs_gradient, pinned;
+    bool needs_gradient, pinned, scratch;
     size_t bytes;
     void *layout;    /* the backend's own; NULL: channels-last float32 */
     int first, last; /* steps of its life; first < 0: never used */
@@ -133,7 +133,7 @@ struct lk_nn_exec {
     const struct lk_backend *backend;
     void *backend_state;
     char *arena;
-    size_t arena_bytes, scratch_bytes;
+    size_t activation_bytes, arena_bytes; /* the arena holds activations and workspace */
     int *params;
     int param_count;
     int64_t steps;

@@ -117,7 +117,9 @@ static bool in_arena(const lk_tensor *t) {
     return t->view_of < 0 && t->first >= 0 && (t->kind == LK_VALUE || t->kind == LK_INPUT);
 }
 
-static bool plan_arena(lk_nn_exec *e, lk_error *err) {
+/* Where everything that lives for a while lies: sets place of each tensor, and the arena's size. `workspace`: count what
+ * nodes need while they run, too. */
+static bool place(lk_nn_exec *e, bool workspace, size_t *bytes, lk_error *err) {
     lk_nn_graph *g = &e->g;
     item *items = lk_alloc((size_t)g->tensor_count, sizeof *items, err);
     item **busy = lk_alloc((size_t)g->tensor_count, sizeof *busy, err);
@@ -125,23 +127,35 @@ static bool plan_arena(lk_nn_exec *e, lk_error *err) {
     int count = 0;
     for (int i = 0; ok && i < g->tensor_count; i++) {
         const lk_tensor *t = &g->tensors[i];
-        size_t bytes = (t->bytes + ALIGN - 1) / ALIGN * ALIGN;
-        if (in_arena(t)) items[count++] = (item){.bytes = bytes, .tensor = i, .first = t->first, .last = t->last};
+        size_t room = (t->bytes + ALIGN - 1) / ALIGN * ALIGN;
+        if (in_arena(t) && (workspace || !t->scratch))
+            items[count++] = (item){.bytes = room, .tensor = i, .first = t->first, .last = t->last};
     }
     if (ok) {
         qsort(items, (size_t)count, sizeof *items, larger_first);
-        e->arena_bytes = pack(items, count, busy);
-        e->arena = e->backend->allocate(e->arena_bytes, err);
-        ok = e->arena != NULL;
-        if (!ok)
-            lk_fail(err, LK_ERR_MEMORY,
-                    "the network needs %.0f MiB for its activations, more than there is: choose a smaller batch",
-                    (double)e->arena_bytes / 0x1p20);
+        *bytes = pack(items, count, busy);
     }
-    for (int i = 0; ok && i < count; i++) g->tensors[items[i].tensor].data = e->arena + items[i].place;
+    for (int i = 0; ok && i < count; i++) g->tensors[items[i].tensor].place = items[i].place;
     free(items);
     free(busy);
     return ok;
+}
+
+static bool allocate_arena(lk_nn_exec *e, lk_error *err) {
+    e->arena = e->backend->allocate(e->arena_bytes, err);
+    if (!e->arena)
+        return lk_fail(err, LK_ERR_MEMORY,
+                       "the network needs %.0f MiB for its activations, more than there is: choose a smaller batch",
+                       (double)e->arena_bytes / 0x1p20);
+    for (int i = 0; i < e->g.tensor_count; i++) {
+        lk_tensor *t = &e->g.tensors[i];
+        if (in_arena(t)) t->data = e->arena + t->place;
+    }
+    return true;
+}
+
+static bool learns(const lk_nn_exec *e, const lk_tensor *t) {
+    return e->options.train && t->kind == LK_PARAM && t->gradient >= 0;
 }
 
 static bool allocate_params(lk_nn_exec *e, lk_error *err) {
@@ -149,7 +163,7 @@ static bool allocate_params(lk_nn_exec *e, lk_error *err) {
         lk_tensor *t = &e->g.tensors[i];
         if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
         bool ok = (t->data = e->backend->allocate(t->bytes, err)) != NULL;
-        if (ok && t->kind == LK_PARAM && t->gradient >= 0)
+        if (ok && learns(e, t))
             ok = (t->moment1 = e->backend->allocate(t->bytes, err)) &&
                  (t->moment2 = e->backend->allocate(t->bytes, err));
         if (!ok)
@@ -178,8 +192,8 @@ static bool add_scratch(lk_nn_exec *e, lk_error *err) {
         if (t < 0) return lk_nn_graph_ok(g, err);
         g->tensors[t].first = g->tensors[t].last = i;
         g->tensors[t].bytes = g->nodes[i].scratch;
+        g->tensors[t].scratch = true;
         g->nodes[i].scratch_tensor = t;
-        if (g->nodes[i].scratch > e->scratch_bytes) e->scratch_bytes = g->nodes[i].scratch;
     }
     return true;
 }
@@ -243,19 +257,24 @@ static bool bind(lk_nn_exec *e, lk_error *err) {
     return true;
 }
 
-static bool compile(lk_nn_exec *e, lk_error *err) {
+/* Everything that is decided before memory is taken. */
+static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
     if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
     if (!e->backend->open(e, err) || !prepare(e, err)) return false;
     lifetimes(e);
     share_in_place(&e->g);
-    if (!add_scratch(e, err) || !plan_arena(e, err) || !allocate_params(e, err)) return false;
-    resolve_views(&e->g);
     count_flops(e);
+    return add_scratch(e, err) && place(e, false, &e->activation_bytes, err) && place(e, true, &e->arena_bytes, err);
+}
+
+static bool take(lk_nn_exec *e, lk_error *err) {
+    if (!allocate_arena(e, err) || !allocate_params(e, err)) return false;
+    resolve_views(&e->g);
     return lk_params_initialise(e, err) && bind(e, err);
 }
 
-lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
+static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {
     if (!lk_nn_graph_ok(g, err)) return NULL;
     lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
     if (!e) return NULL;
@@ -263,11 +282,23 @@ lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk
     e->backend = &lk_backend_cpu;
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
-    bool ok = lk_graph_copy(g, &e->g, err) && compile(e, err);
+    bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || take(e, err));
     lk_set_threads(threads);
     if (ok) return e;
     lk_nn_free(e);
     return NULL;
+}
+
+lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
+    return make(g, options, false, err);
+}
+
+bool lk_nn_plan(const lk_nn_graph *g, const lk_nn_options *options, lk_nn_memory *memory, lk_error *err) {
+    lk_nn_exec *e = make(g, options, true, err);
+    if (!e) return false;
+    *memory = lk_nn_memory_of(e);
+    lk_nn_free(e);
+    return true;
 }
 
 void lk_nn_free(lk_nn_exec *e) {
@@ -289,15 +320,16 @@ void lk_nn_free(lk_nn_exec *e) {
 }
 
 lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
-    lk_nn_memory m = {.activations = e->arena_bytes, .workspace = e->scratch_bytes};
+    lk_nn_memory m = {.activations = e->activation_bytes, .workspace = e->arena_bytes - e->activation_bytes};
     for (int i = 0; i < e->g.tensor_count; i++) {
         const lk_tensor *t = &e->g.tensors[i];
         if (t->kind == LK_PARAM) {
             m.parameters += lk_nn_count(t->shape);
-            if (t->moment1) m.optimizer += 2 * t->bytes;
+            if (learns(e, t)) m.optimizer += 2 * t->bytes;
         }
         if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;
     }
+    m.total = m.weights + m.optimizer + e->arena_bytes;
     m.forward_flops = e->forward_flops;
     m.step_flops = e->step_flops;
     return m;
