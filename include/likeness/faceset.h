@@ -76,6 +76,10 @@ bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err);
 /* The crop's bytes; caller frees. */
 bool lk_faceset_jpeg(lk_faceset *s, int64_t id, void **data, size_t *size, lk_error *err);
 
+/* Marks as removed the faces of everyone but the person who takes up most of the picture: all tracks whose mean
+ * identity descriptors are alike are one person. Faces of which no identity is known stay. *removed: how many went. */
+bool lk_faceset_keep_main_person(lk_faceset *s, int64_t *removed, lk_error *err);
+
 /* ---- Looking ---------------------------------------------------------------------------------------------- */
 
 /* A PNG with columns × rows crops of the set, evenly spread over all that are not removed; with `landmarks` the 68
