@@ -1,0 +1,54 @@
+#include "cli.h"
+#include "likeness/faceset.h"
+
+typedef struct values {
+    char *output;
+    lk_extract_options extract;
+} values;
+
+static const lk_option own[] = {
+    {"output", 'o', LK_OPT_STRING, offsetof(values, output), NULL, 0, 0, NULL, "SET.faces",
+     "the faceset; one that exists is added to"},
+    {0},
+};
+
+static const cli_group groups[] = {
+    {"Where to", own, 0},
+    {"Which faces, and how they are cut", lk_extract_option_table, offsetof(values, extract)},
+    {0},
+};
+
+static bool run(cli_call *call, lk_error *err) {
+    values *v = call->values;
+    if (!cli_need(call, v->output, "-o SET.faces", err)) return false;
+    lk_extract_report r;
+    if (!lk_extract((const char *const *)call->words.items, call->words.count, v->output, &v->extract, &r, err))
+        return false;
+    call->result = json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "output", v->output, "frames", (json_int_t)r.frames,
+                             "faces", (json_int_t)r.faces, "frames_without_face", (json_int_t)r.without_face,
+                             "frames_with_several", (json_int_t)r.several, "seconds", r.seconds);
+    if (!call->result) return lk_fail(err, LK_ERR_MEMORY, "out of memory");
+    cli_say(call,
+            "%s: %lld faces from %lld frames in %.1f s (%.0f frames/s); without a face: %lld; with several: %lld\n",
+            v->output, (long long)r.faces, (long long)r.frames, r.seconds,
+            r.seconds > 0 ? (double)r.frames / r.seconds : 0, (long long)r.without_face, (long long)r.several);
+    cli_say(call, "look at them: likeness set sheet %s -o SHEET.png\n", v->output);
+    return true;
+}
+
+const cli_command cli_extract = {
+    .name = "extract",
+    .purpose = "find the faces in videos and pictures, and keep them in a .faces file",
+    .usage = "INPUT… -o SET.faces [options]",
+    .about = "An INPUT is a video, a picture, or a folder of pictures. What is in the set already is skipped, so the\n"
+             "same command goes on after an interruption.",
+    .examples = "  likeness extract anna.mp4 -o anna.faces\n"
+                "  likeness extract clip1.mp4 clip2.mp4 stills/ -o anna.faces --every 3\n"
+                "  likeness extract crowd.mp4 -o crowd.faces --min-face 20 --tiles --max-faces 16",
+    .next = "  likeness set sheet SET.faces -o SHEET.png     look at the faces",
+    .least_words = 1,
+    .most_words = 100000,
+    .groups = groups,
+    .size = sizeof(values),
+    .run = run,
+};

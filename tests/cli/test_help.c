@@ -1,0 +1,79 @@
+/* What the program says of itself, and of words it does not know. */
+#include "program.h"
+
+#include <jansson.h>
+
+static const char *const COMMANDS[] = {"extract",     "set info",       "set sheet",
+                                       "models list", "models install", "models verify"};
+
+static void overview(void **state) {
+    (void)state;
+    expect(likeness("--version"), 0, "likeness " LK_VERSION "\n");
+    expect(likeness("help"), 0, "  extract ");
+    expect(likeness("--help"), 0, "  extract ");
+    expect(likeness(""), 2, "a command is missing");
+}
+
+static void every_command_explains_itself(void **state) {
+    (void)state;
+    for (size_t i = 0; i < LK_COUNT(COMMANDS); i++) {
+        char usage[100];
+        snprintf(usage, sizeof usage, "usage: likeness %s", COMMANDS[i]);
+        expect(likeness("%s --help", COMMANDS[i]), 0, usage);
+        expect(likeness("%s -h", COMMANDS[i]), 0, usage);
+        expect(likeness("help %s", COMMANDS[i]), 0, usage);
+        assert_non_null(strstr(printed, "Examples\n  likeness "));
+        assert_non_null(strstr(printed, "--json"));
+        assert_non_null(strstr(printed, "\nNext\n"));
+        for (char *line = strtok(printed, "\n"); line; line = strtok(NULL, "\n"))
+            if (strlen(line) > 130) fail_msg("too long: %s", line);
+    }
+    expect(likeness("help set"), 0, "sheet");
+    expect(likeness("help models"), 0, "verify");
+}
+
+static void slips(void **state) {
+    (void)state;
+    expect(likeness("extrat a.mp4"), 2, "did you mean: likeness extract");
+    expect(likeness("modles list"), 2, "did you mean: likeness models");
+    expect(likeness("set inof a.faces"), 2, "did you mean: likeness set info");
+    expect(likeness("frobnicate"), 2, "likeness help");
+    expect(likeness("help frobnicate"), 2, "there is no command 'frobnicate'");
+    expect(likeness("set"), 2, "one word is missing");
+    expect(likeness("extract"), 2, "INPUT… is missing");
+    expect(likeness("extract a.mp4"), 2, "-o SET.faces is missing");
+    expect(likeness("extract a.mp4 --ouput b.faces"), 2, "did you mean --output?");
+    expect(likeness("extract a.mp4 -o b.faces --size 8"), 2, "from 16 to 2048, not '8'");
+    expect(likeness("extract a.mp4 -o b.faces --face-type nose"), 2, "half, full, head");
+    expect(likeness("extract a.mp4 -o"), 2, "--output needs a value");
+    expect(likeness("set info a.faces b.faces"), 2, "'b.faces' is one word too many");
+    expect_one_sentence();
+}
+
+static void networks(void **state) {
+    (void)state;
+    expect(likeness_with("LIKENESS_MODELS=none", "models list"), 0, "likeness models install");
+    expect(likeness_with("LIKENESS_MODELS=none", "models verify"), 1, "missing or damaged");
+    expect(likeness_with("LIKENESS_MODELS=none", "models list --json"), 0, "");
+    json_t *json = json_loads(printed, 0, NULL);
+    assert_true(json_array_size(json_object_get(json, "models")) >= 7);
+    json_decref(json);
+    if (!have_clips()) skip();
+    expect(likeness("models verify"), 0, "intact");
+    expect(likeness("models install"), 0, "intact in");
+}
+
+static void broken_output(void **state) {
+    (void)state;
+    expect(likeness("models list >/dev/full"), 1, "cannot be printed");
+    expect(likeness("help | head -1; exit ${PIPESTATUS:-0}"), 0, "");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(overview),      cmocka_unit_test(every_command_explains_itself),
+        cmocka_unit_test(slips),         cmocka_unit_test(networks),
+        cmocka_unit_test(broken_output),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
