@@ -310,7 +310,8 @@ static void describe(const lk_option *o, char *left, size_t left_size, char *rig
     bool on = o->type == LK_OPT_FLAG && o->initial && strcmp(o->initial, "yes") == 0;
     snprintf(left, left_size, "  %s--%s%s%s", letter, on ? "no-" : "", o->name, argument);
     char range[64] = "", initial[80] = "";
-    if ((o->min != 0 || o->max != 0) && o->type != LK_OPT_FLAG) snprintf(range, sizeof range, "%.10g–%.10g", o->min, o->max);
+    if ((o->min != 0 || o->max != 0) && o->type != LK_OPT_FLAG)
+        snprintf(range, sizeof range, "%.10g–%.10g", o->min, o->max);
     if (o->initial && *o->initial && o->type != LK_OPT_FLAG)
         snprintf(initial, sizeof initial, "default %s", o->initial);
     bool both = *range && *initial, any = *range || *initial;
