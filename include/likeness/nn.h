@@ -133,6 +133,21 @@ lk_nn_t lk_nn_mae(lk_nn_graph *g, lk_nn_t x, lk_nn_t target, lk_nn_t mask);
  * name. The weight can be changed between steps: lk_nn_set_loss_weight. */
 void lk_nn_loss(lk_nn_graph *g, const char *name, lk_nn_t x, float weight);
 
+/* ---- Several processes ----------------------------------------------------------------------------------- */
+
+/* Processes that mpirun or Slurm started together, on one machine or many, to train one network: each runs its share
+ * of the batch, and all take the same step (docs/parallel.md). */
+typedef struct lk_nn_peers lk_nn_peers;
+
+/* Meets the others, once in a process's life. *peers is NULL when this process was started alone. Fails when it was
+ * started as one of several but the program was built without MPI. */
+bool lk_nn_peers_open(lk_nn_peers **peers, lk_error *err);
+void lk_nn_peers_close(lk_nn_peers *peers);      /* waits for the others */
+int lk_nn_peers_rank(const lk_nn_peers *peers);  /* 0 … count−1; 0 for NULL */
+int lk_nn_peers_count(const lk_nn_peers *peers); /* 1 for NULL */
+/* The bytes of rank 0 replace everyone's; every process must call it. Nothing to do for NULL. */
+bool lk_nn_peers_broadcast(lk_nn_peers *peers, void *data, size_t size, lk_error *err);
+
 /* ---- Plan ------------------------------------------------------------------------------------------------ */
 
 typedef struct lk_nn_options {
@@ -140,6 +155,9 @@ typedef struct lk_nn_options {
     bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
     uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */
     int threads;         /* of the processor, at most; 0: as many as lk_threads() says */
+    /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
+     * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
+    lk_nn_peers *peers;
 } lk_nn_options;
 
 /* Decides layouts and algorithms, differentiates, plans one arena, takes all memory, initialises parameters. */

@@ -1,5 +1,6 @@
 /* Differentiation: the nodes of the backward pass and of the optimizer, appended to the forward pass in the order in which
- * they run. A parameter is updated as soon as its gradient is complete, so no full set of gradients ever exists. */
+ * they run. A parameter is updated as soon as its gradient is complete, so no full set of gradients ever exists. With
+ * several processes, a gradient's average starts then, and the parameter is updated a few gradients later. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -11,7 +12,13 @@ typedef struct backward {
     int *gradient;  /* of each tensor of the forward pass, or −1 */
     int *uses_left; /* of each parameter: contributions still to come */
     bool *reaches;  /* does this tensor influence a loss? */
+    int *averaging; /* tensors on their way between processes, oldest first: a parameter or a loss's value */
+    int averaging_count;
+    size_t averaging_numbers;
 } backward;
+
+/* So many numbers may wait for the other processes while the backward pass goes on: 64 MiB. */
+#define AVERAGING_MOST ((size_t)16 << 20)
 
 static int op(backward *b, lk_op kind, lk_nn_shape out, const lk_attributes *a, int count, const int *in) {
     lk_attributes copy = a ? *a : (lk_attributes){0};
@@ -21,17 +28,59 @@ static int op(backward *b, lk_op kind, lk_nn_shape out, const lk_attributes *a, 
 
 static bool wanted(const backward *b, int t) { return b->g->tensors[t].needs_gradient; }
 
+static bool alone(const backward *b) { return lk_nn_peers_count(b->e->options.peers) < 2; }
+
+static int averaged(const backward *b, int t) {
+    return b->g->tensors[t].kind == LK_PARAM ? b->g->tensors[t].gradient : t;
+}
+
+/* Waits for the oldest averages until no more than `most` numbers are under way. */
+static void settle(backward *b, size_t most) {
+    int done = 0;
+    for (; done < b->averaging_count && b->averaging_numbers > most; done++) {
+        int t = b->averaging[done], value = averaged(b, t);
+        lk_graph_node(b->g, LK_OP_REDUCE_WAIT, &value, 1);
+        if (t != value) lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, value}, 2);
+        b->averaging_numbers -= lk_nn_count(b->g->tensors[value].shape);
+    }
+    b->averaging_count -= done;
+    memmove(b->averaging, b->averaging + done, (size_t)b->averaging_count * sizeof *b->averaging);
+}
+
+static void average(backward *b, int t) {
+    int value = averaged(b, t);
+    lk_graph_node(b->g, LK_OP_REDUCE_START, &value, 1);
+    b->averaging[b->averaging_count++] = t;
+    b->averaging_numbers += lk_nn_count(b->g->tensors[value].shape);
+    settle(b, AVERAGING_MOST);
+}
+
+/* Is `t` the gradient of a weight and of nothing else, so that it may be overwritten? */
+static bool own_gradient(const backward *b, int t) {
+    for (int i = b->g->node_count - 1; i >= 0; i--) {
+        const lk_node *n = &b->g->nodes[i];
+        for (int j = 0; j < n->out_count; j++)
+            if (n->out[j] == t) return n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
+    }
+    return false;
+}
+
 /* `d` is one contribution to the gradient of `t`. */
 static void contribute(backward *b, int t, int d) {
     if (d < 0) return;
     int before = b->gradient[t];
     b->gradient[t] = before < 0 ? d : op(b, LK_OP_ADD, b->g->tensors[d].shape, NULL, 2, (int[]){before, d});
+    if (b->g->tensors[t].kind != LK_PARAM || --b->uses_left[t] > 0) return;
+    if (!alone(b) && before < 0 && d >= 0 && !own_gradient(b, d))
+        b->gradient[t] = op(b, LK_OP_AFFINE, b->g->tensors[d].shape, &(lk_attributes){.f = {1, 0}}, 1, &d);
     lk_tensor *p = &b->g->tensors[t];
-    if (p->kind != LK_PARAM || --b->uses_left[t] > 0) return;
     p->gradient = b->gradient[t];
     if (p->gradient < 0) return;
     if (b->e->options.keep_gradients) b->g->tensors[p->gradient].pinned = true;
-    lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, p->gradient}, 2);
+    if (alone(b))
+        lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, p->gradient}, 2);
+    else
+        average(b, t);
 }
 
 /* The activation fused behind a convolution or dense layer, undone first. */
@@ -213,17 +262,21 @@ bool lk_differentiate(lk_nn_exec *e, lk_error *err) {
     b.gradient = lk_alloc(count, sizeof(int), err);
     b.uses_left = lk_alloc(count, sizeof(int), err);
     b.reaches = lk_alloc(count, sizeof(bool), err);
-    bool ok = b.gradient && b.uses_left && b.reaches;
+    b.averaging = lk_alloc(count, sizeof(int), err);
+    bool ok = b.gradient && b.uses_left && b.reaches && b.averaging;
     if (ok) {
         for (size_t i = 0; i < count; i++) b.gradient[i] = -1;
         mark(&b);
+        for (int i = 0; !alone(&b) && i < g->loss_count; i++) average(&b, g->losses[i].tensor);
     }
     for (int i = e->forward_count - 1; ok && i >= 0; i--) {
         lk_node n = g->nodes[i]; /* a copy: the array may move as it grows */
         if (!g->tensors[n.op == LK_OP_LOSS ? n.in[0] : n.out[0]].needs_gradient) continue;
         ok = node(&b, &n, err);
     }
+    if (ok) settle(&b, 0);
     free(b.gradient);
+    free(b.averaging);
     free(b.uses_left);
     free(b.reaches);
     return ok && lk_nn_graph_ok(g, err);

@@ -62,6 +62,8 @@ typedef enum lk_op {
     LK_OP_SAMPLE_MEAN_BACK, /* dy → dx */
     LK_OP_LOSS_BACK,        /* → dx */
     LK_OP_ADAM,             /* parameter, gradient; changes the parameter */
+    LK_OP_REDUCE_START,     /* begin to average a tensor over all processes, where it lies */
+    LK_OP_REDUCE_WAIT,      /* the average is there */
     LK_OP_COUNT,
 } lk_op;
 
@@ -177,6 +179,12 @@ int lk_graph_view(lk_nn_graph *g, int t, lk_nn_shape shape, size_t offset);
 
 /* gradient.c: append the backward pass and the optimizer's nodes. */
 bool lk_differentiate(lk_nn_exec *e, lk_error *err);
+
+/* peers.c: averaging runs on a thread of its own, in the order of the starts, which is the same everywhere. */
+bool lk_peers_start(lk_nn_peers *p, float *values, size_t count, lk_error *err);
+bool lk_peers_wait(lk_nn_peers *p, lk_error *err); /* for the oldest start that was not waited for */
+/* Fails, with a sentence, unless every process brings the same number. */
+bool lk_peers_agree(lk_nn_peers *p, uint64_t number, lk_error *err);
 
 /* params.c */
 bool lk_params_initialise(lk_nn_exec *e, lk_error *err);

@@ -257,6 +257,21 @@ static bool bind(lk_nn_exec *e, lk_error *err) {
     return true;
 }
 
+/* Numbers are averaged where they lie: names, values and layouts of all parameters must be the same everywhere. */
+static bool peers_agree(const lk_nn_exec *e, lk_error *err) {
+    uint64_t sum = 0;
+    for (int i = 0; i < e->param_count; i++) {
+        const lk_tensor *t = &e->g.tensors[e->params[i]];
+        for (const char *c = t->name; *c; c++) sum = (sum ^ (unsigned char)*c) * 1099511628211u;
+        for (size_t at = 0; at + sizeof(uint32_t) <= t->bytes; at += sizeof(uint32_t)) {
+            uint32_t word;
+            memcpy(&word, t->data + at, sizeof word);
+            sum = (sum ^ word) * 1099511628211u;
+        }
+    }
+    return lk_peers_agree(e->options.peers, sum, err);
+}
+
 /* Everything that is decided before memory is taken. */
 static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
@@ -271,7 +286,8 @@ static bool plan(lk_nn_exec *e, lk_error *err) {
 static bool take(lk_nn_exec *e, lk_error *err) {
     if (!allocate_arena(e, err) || !allocate_params(e, err)) return false;
     resolve_views(&e->g);
-    return lk_params_initialise(e, err) && bind(e, err);
+    bool together = e->options.train && lk_nn_peers_count(e->options.peers) > 1;
+    return lk_params_initialise(e, err) && bind(e, err) && (!together || peers_agree(e, err));
 }
 
 static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {

@@ -9,6 +9,16 @@ static const lk_cpu_op onednn = {lk_onednn_prepare, lk_onednn_bind, lk_onednn_ru
 
 static const lk_cpu_op sum = {lk_cpu_prepare_sum, NULL, lk_cpu_binary, NULL};
 
+static bool start_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    const lk_tensor *t = &e->g.tensors[n->in[0]];
+    return lk_peers_start(e->options.peers, (float *)(void *)t->data, t->bytes / sizeof(float), err);
+}
+
+static bool wait_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)n;
+    return lk_peers_wait(e->options.peers, err);
+}
+
 static const lk_cpu_op table[LK_OP_COUNT] = {
     [LK_OP_ACT] = RUN(lk_cpu_activation),
     [LK_OP_PRELU] = RUN(lk_cpu_prelu),
@@ -46,6 +56,8 @@ static const lk_cpu_op table[LK_OP_COUNT] = {
     [LK_OP_SAMPLE_MEAN_BACK] = RUN(lk_cpu_sample_mean_back),
     [LK_OP_LOSS_BACK] = RUN(lk_cpu_loss_back),
     [LK_OP_ADAM] = RUN(lk_cpu_adam),
+    [LK_OP_REDUCE_START] = RUN(start_average),
+    [LK_OP_REDUCE_WAIT] = RUN(wait_average),
 };
 
 static const lk_cpu_op *row(const lk_node *n) {
