@@ -43,7 +43,13 @@ typedef enum lk_nn_act {
     LK_NN_HARD_SWISH,
 } lk_nn_act;
 
-typedef enum lk_nn_init_kind { LK_NN_ZEROS, LK_NN_ONES, LK_NN_NORMAL, LK_NN_GLOROT_UNIFORM } lk_nn_init_kind;
+typedef enum lk_nn_init_kind {
+    LK_NN_ZEROS,
+    LK_NN_ONES,
+    LK_NN_NORMAL,
+    LK_NN_GLOROT_UNIFORM,
+    LK_NN_CONVOLUTION_AWARE, /* Aghajanyan 2017, of windows up to 7×7: see src/nn/aware.c */
+} lk_nn_init_kind;
 typedef struct lk_nn_init {
     lk_nn_init_kind kind;
     float scale; /* NORMAL: the standard deviation */
@@ -99,7 +105,8 @@ lk_nn_t lk_nn_sub(lk_nn_graph *g, lk_nn_t a, lk_nn_t b);
 lk_nn_t lk_nn_mul(lk_nn_graph *g, lk_nn_t a, lk_nn_t b);
 lk_nn_t lk_nn_affine(lk_nn_graph *g, lk_nn_t x, float scale, float shift); /* scale·x + shift */
 lk_nn_t lk_nn_square(lk_nn_graph *g, lk_nn_t x);
-lk_nn_t lk_nn_abs(lk_nn_graph *g, lk_nn_t x); /* gradient at 0 is 0 */
+lk_nn_t lk_nn_abs(lk_nn_graph *g, lk_nn_t x);  /* gradient at 0 is 0 */
+lk_nn_t lk_nn_sqrt(lk_nn_graph *g, lk_nn_t x); /* of numbers above 0 */
 
 typedef struct lk_nn_pool_options {
     int kernel_h, kernel_w, stride_h, stride_w;

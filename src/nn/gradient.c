@@ -210,6 +210,9 @@ static bool node(backward *b, const lk_node *n, lk_error *err) {
     case LK_OP_ABS:
         contribute(b, x, op(b, LK_OP_ABS_BACK, s, NULL, 2, (int[]){dy, x}));
         break;
+    case LK_OP_SQRT:
+        contribute(b, x, op(b, LK_OP_SQRT_BACK, s, NULL, 2, (int[]){dy, n->out[0]}));
+        break;
     case LK_OP_AVG_POOL:
         contribute(b, x, op(b, LK_OP_AVG_POOL_BACK, s, &n->a, 1, &dy));
         break;

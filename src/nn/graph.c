@@ -28,6 +28,7 @@ static const char *const op_names[LK_OP_COUNT] = {
     [LK_OP_AFFINE] = "affine",
     [LK_OP_SQUARE] = "square",
     [LK_OP_ABS] = "abs",
+    [LK_OP_SQRT] = "sqrt",
     [LK_OP_MAX_POOL] = "max_pool",
     [LK_OP_AVG_POOL] = "avg_pool",
     [LK_OP_PAD] = "pad",
@@ -50,6 +51,7 @@ static const char *const op_names[LK_OP_COUNT] = {
     [LK_OP_REDUCE_TO] = "reduce_to",
     [LK_OP_SQUARE_BACK] = "square_back",
     [LK_OP_ABS_BACK] = "abs_back",
+    [LK_OP_SQRT_BACK] = "sqrt_back",
     [LK_OP_AVG_POOL_BACK] = "avg_pool_back",
     [LK_OP_RESIZE_BACK] = "resize_bilinear_back",
     [LK_OP_GAUSSIAN_BACK] = "gaussian_back",
@@ -428,6 +430,7 @@ lk_nn_t lk_nn_affine(lk_nn_graph *g, lk_nn_t x, float scale, float shift) {
 }
 lk_nn_t lk_nn_square(lk_nn_graph *g, lk_nn_t x) { return lk_graph_op(g, LK_OP_SQUARE, &x, 1, of(g, x), NULL); }
 lk_nn_t lk_nn_abs(lk_nn_graph *g, lk_nn_t x) { return lk_graph_op(g, LK_OP_ABS, &x, 1, of(g, x), NULL); }
+lk_nn_t lk_nn_sqrt(lk_nn_graph *g, lk_nn_t x) { return lk_graph_op(g, LK_OP_SQRT, &x, 1, of(g, x), NULL); }
 
 static lk_nn_t pool(lk_nn_graph *g, lk_op op, lk_nn_t x, const lk_nn_pool_options *o) {
     lk_nn_shape s = of(g, x);

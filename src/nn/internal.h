@@ -31,6 +31,7 @@ typedef enum lk_op {
     LK_OP_AFFINE,
     LK_OP_SQUARE,
     LK_OP_ABS,
+    LK_OP_SQRT,
     LK_OP_MAX_POOL,
     LK_OP_AVG_POOL,
     LK_OP_PAD,
@@ -55,6 +56,7 @@ typedef enum lk_op {
     LK_OP_REDUCE_TO,           /* sum over the dimensions in which the output has extent 1 */
     LK_OP_SQUARE_BACK,         /* dy, x → dx */
     LK_OP_ABS_BACK,            /* dy, x → dx */
+    LK_OP_SQRT_BACK,           /* dy, y → dx */
     LK_OP_AVG_POOL_BACK,
     LK_OP_RESIZE_BACK,
     LK_OP_GAUSSIAN_BACK,
@@ -188,6 +190,9 @@ bool lk_peers_agree(lk_nn_peers *p, uint64_t number, lk_error *err);
 
 /* params.c */
 bool lk_params_initialise(lk_nn_exec *e, lk_error *err);
+
+/* aware.c: values of shape [out, in, kh, kw]; false when the window is too large for it. */
+bool lk_draw_convolution_aware(lk_nn_shape s, lk_rng *r, float *values);
 
 static inline bool lk_same_shape(lk_nn_shape a, lk_nn_shape b) {
     return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;

@@ -12,9 +12,10 @@ static uint64_t hash(const char *s) {
     return h;
 }
 
-static void draw(const lk_tensor *t, uint64_t seed, float *values) {
+static bool draw(const lk_tensor *t, uint64_t seed, float *values) {
     size_t n = lk_nn_count(t->shape);
     lk_rng r = lk_rng_make(seed, hash(t->name));
+    if (t->init.kind == LK_NN_CONVOLUTION_AWARE) return lk_draw_convolution_aware(t->shape, &r, values);
     double window = (double)t->shape.h * t->shape.w;
     /* Glorot & Bengio 2010: ±√(6 / (inputs + outputs)), a window counted on both sides. */
     double glorot = sqrt(6.0 / (window * (t->shape.c + t->shape.n)));
@@ -31,7 +32,10 @@ static void draw(const lk_tensor *t, uint64_t seed, float *values) {
         case LK_NN_GLOROT_UNIFORM:
             values[i] = (float)lk_rng_uniform(&r, -glorot, glorot);
             break;
+        case LK_NN_CONVOLUTION_AWARE:
+            break;
         }
+    return true;
 }
 
 bool lk_params_initialise(lk_nn_exec *e, lk_error *err) {
@@ -42,7 +46,12 @@ bool lk_params_initialise(lk_nn_exec *e, lk_error *err) {
         if (t->kind == LK_PARAM) {
             values = lk_alloc(lk_nn_count(t->shape), sizeof(float), err);
             if (!values) return false;
-            draw(t, e->options.seed, values);
+            if (!draw(t, e->options.seed, values)) {
+                free(values);
+                return lk_fail(err, LK_ERR_UNSUPPORTED,
+                               "%s: a window of %d×%d is too large for convolution-aware weights", t->name, t->shape.h,
+                               t->shape.w);
+            }
         }
         bool ok = e->backend->upload(e, t, t->data, values);
         free(values);

@@ -51,9 +51,11 @@ static bool works_in_place(lk_op op) {
     case LK_OP_AFFINE:
     case LK_OP_SQUARE:
     case LK_OP_ABS:
+    case LK_OP_SQRT:
     case LK_OP_ACT_BACK:
     case LK_OP_SQUARE_BACK:
     case LK_OP_ABS_BACK:
+    case LK_OP_SQRT_BACK:
         return true;
     default:
         return false;

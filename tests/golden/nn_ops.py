@@ -116,6 +116,7 @@ for shape in ((2, 3, 4, 5), (2, 1, 4, 5), (1, 3, 1, 1), (1, 1, 1, 1), (2, 3, 1, 
 case("affine", [rand(2, 3, 4, 5)], lambda x: 2.5 * x - 1.25, [], [2.5, -1.25])
 case("square", [rand(2, 3, 4, 5)], lambda x: x * x)
 case("abs", [rand(2, 3, 4, 5)], torch.abs)
+case("sqrt", [rand(2, 3, 4, 5).abs() + 0.1], torch.sqrt)
 case("shared", [rand(2, 4, 6, 6), rand(4, 4, 3, 3, scale=0.3)],
      lambda x, w: F.conv2d(F.conv2d(x, w, padding=1), w, padding=1) + x)
 

@@ -77,6 +77,7 @@ static lk_nn_t describe(lk_nn_graph *g, const char *op, const json_t *c, const l
     if (!strcmp(op, "affine")) return lk_nn_affine(g, x[0], real(c, 0), real(c, 1));
     if (!strcmp(op, "square")) return lk_nn_square(g, x[0]);
     if (!strcmp(op, "abs")) return lk_nn_abs(g, x[0]);
+    if (!strcmp(op, "sqrt")) return lk_nn_sqrt(g, x[0]);
     if (!strcmp(op, "shared")) {
         lk_nn_conv_options o = {.same = true};
         lk_nn_t once = lk_nn_conv(g, x[0], x[1], -1, &o);

@@ -179,6 +179,8 @@ bool lk_cpu_unary(lk_nn_exec *e, lk_node *n, lk_error *err) {
         affine_all(x, y, n->a.f[0], n->a.f[1], count);
     else if (n->op == LK_OP_SQUARE)
         multiply_all(x, x, y, count);
+    else if (n->op == LK_OP_SQRT)
+        for (size_t i = 0; i < count; i++) y[i] = sqrtf(x[i]);
     else
         for (size_t i = 0; i < count; i++) y[i] = fabsf(x[i]);
     return true;
@@ -191,6 +193,8 @@ bool lk_cpu_unary_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
     size_t count = lk_nn_count(lk_cpu_shape(e, n->in[0]));
     if (n->op == LK_OP_SQUARE_BACK)
         for (size_t i = 0; i < count; i++) dx[i] = 2 * dy[i] * x[i];
+    else if (n->op == LK_OP_SQRT_BACK)
+        for (size_t i = 0; i < count; i++) dx[i] = dy[i] / (2 * x[i]); /* x is the root here */
     else
         for (size_t i = 0; i < count; i++) dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
     return true;
