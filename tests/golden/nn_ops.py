@@ -86,7 +86,7 @@ conv(2, 12, 7, 9, 24, 3, 3, groups=4, activation=2)
 conv(1, 4, 10, 10, 6, 3, 3, dilation=2, pad=[1, 2, 0, 3])
 conv(1, 24, 5, 5, 40, 1, 1, activation=3)
 
-for n, c, h, w, o in ((2, 3, 4, 4, 5), (1, 17, 1, 1, 33), (8, 32, 2, 3, 64)):
+for n, c, h, w, o in ((2, 3, 4, 4, 5), (1, 17, 1, 1, 33), (8, 32, 2, 3, 64), (2, 32, 1, 1, 1600)):
     case("dense", [rand(n, c, h, w), rand(o, c * h * w, 1, 1, scale=0.2), rand(1, o, 1, 1)],
          lambda x, wt, b: (x.permute(0, 2, 3, 1).flatten(1) @ wt.flatten(1).T + b.flatten())[:, :, None, None], [0])
 

@@ -194,6 +194,20 @@ static dnnl_status_t forward_desc(const lk_nn_exec *e, const lk_node *n, const l
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &d, attr, o->engine, NULL);
 }
 
+/* oneDNN 2.6's first choice for the data gradient of a dense layer with 16 or 32 inputs and many outputs crashes (brgemm, by
+ * a kernel it never made); its next one works. */
+static dnnl_status_t second_choice(const dnnl_inner_product_desc_t *d, dnnl_primitive_attr_t attr, dnnl_engine_t engine,
+                                   dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd) {
+    dnnl_primitive_desc_iterator_t i;
+    dnnl_status_t status = dnnl_primitive_desc_iterator_create(&i, d, attr, engine, hint);
+    if (status != dnnl_success) return status;
+    status = dnnl_primitive_desc_iterator_next(i);
+    if (status == dnnl_success) *pd = dnnl_primitive_desc_iterator_fetch(i);
+    dnnl_primitive_desc_iterator_destroy(i);
+    if (status == dnnl_iterator_ends) return dnnl_unimplemented;
+    return status != dnnl_success ? status : *pd ? dnnl_success : dnnl_out_of_memory;
+}
+
 static dnnl_status_t backward_desc(const lk_nn_exec *e, const lk_node *n, const layer *l, dnnl_primitive_attr_t attr,
                                    dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd) {
     const onednn *o = e->backend_state;
@@ -206,6 +220,7 @@ static dnnl_status_t backward_desc(const lk_nn_exec *e, const lk_node *n, const 
         dnnl_inner_product_desc_t d;
         status = data ? dnnl_inner_product_backward_data_desc_init(&d, &x, &w, &y)
                       : dnnl_inner_product_backward_weights_desc_init(&d, &x, &w, l->bias ? &b : NULL, &y);
+        if (status == dnnl_success && data && l->w.c <= 32) return second_choice(&d, attr, o->engine, hint, pd);
         return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &d, attr, o->engine, hint);
     }
     dnnl_convolution_desc_t d;
