@@ -41,6 +41,8 @@ typedef struct lk_train_job {
     const bool *objective_given;
     lk_train_options options;
     const bool *options_given;
+    lk_strings set; /* "NAME=VALUE" or "NAME=VALUE@ITERATION,VALUE@ITERATION…": options of the last two tables, over
+                       what their structs say; of a flag also "NAME=FROM..TO" */
 } lk_train_job;
 
 typedef struct lk_train_report {

@@ -1,0 +1,135 @@
+/* One sample: the face turned, scaled, shifted and perhaps mirrored; the network's input warped as well. Every picture
+ * is resampled once, straight from the stored crop. */
+#include "internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#define MOST_CELLS 8
+#define MASK_TIMES 2 /* the hull is filled at so many times the resolution and averaged */
+
+struct lk_sample_room {
+    int resolution;
+    lk_image map, fine_mask;
+};
+
+lk_sample_room *lk_sample_room_new(int resolution, lk_error *err) {
+    lk_sample_room *r = lk_alloc(1, sizeof *r, err);
+    if (!r) return NULL;
+    r->resolution = resolution;
+    r->map = (lk_image){resolution, resolution, 2, LK_F32, 2 * sizeof(float) * (size_t)resolution, NULL, false};
+    r->map.data = lk_alloc((size_t)resolution * (size_t)resolution, 2 * sizeof(float), err);
+    int fine = MASK_TIMES * resolution;
+    if (r->map.data && lk_image_alloc(&r->fine_mask, fine, fine, 1, LK_F32, err)) return r;
+    lk_sample_room_free(r);
+    return NULL;
+}
+
+void lk_sample_room_free(lk_sample_room *r) {
+    if (!r) return;
+    free(r->map.data);
+    lk_image_free(&r->fine_mask);
+    free(r);
+}
+
+/* Displacements of the nodes of a grid of cells × cells over the crop, in pixels; one more ring of zeros around. */
+typedef struct grid {
+    int cells;
+    double cell; /* side, pixels */
+    float node[MOST_CELLS + 3][MOST_CELLS + 3][2];
+} grid;
+
+static void draw_grid(grid *g, int side, lk_rng *rng) {
+    *g = (grid){.cells = 2 << lk_rng_below(rng, 3)};
+    g->cell = (double)side / g->cells;
+    for (int y = 1; y < g->cells; y++)
+        for (int x = 1; x < g->cells; x++)
+            for (int k = 0; k < 2; k++)
+                g->node[y + 1][x + 1][k] = (float)(fmin(fmax(0.24 * lk_rng_normal(rng), -1), 1) * g->cell);
+}
+
+/* Catmull–Rom: passes through the nodes and is smooth between them. */
+static void catmull_rom(float t, float w[4]) {
+    w[0] = ((-0.5f * t + 1.0f) * t - 0.5f) * t;
+    w[1] = (1.5f * t - 2.5f) * t * t + 1.0f;
+    w[2] = ((-1.5f * t + 2.0f) * t + 0.5f) * t;
+    w[3] = (0.5f * t - 0.5f) * t * t;
+}
+
+/* For each pixel of the model's input the place in the crop that it shows. */
+static LK_HOT void fill_map(lk_image *map, const grid *g, const lk_affine *model_to_crop) {
+    const double(*m)[3] = model_to_crop->m;
+    float cells = (float)g->cells, per_pixel = (float)(1 / g->cell);
+    for (int y = 0; y < map->height; y++) {
+        float *row = lk_row_f32(map, y);
+        for (int x = 0; x < map->width; x++) {
+            float u = (float)(m[0][0] * x + m[0][1] * y + m[0][2]), v = (float)(m[1][0] * x + m[1][1] * y + m[1][2]);
+            float gx = fminf(fmaxf((u + 0.5f) * per_pixel, 0), cells - 1e-3f);
+            float gy = fminf(fmaxf((v + 0.5f) * per_pixel, 0), cells - 1e-3f);
+            int ix = (int)gx, iy = (int)gy;
+            float wx[4], wy[4], du = 0, dv = 0;
+            catmull_rom(gx - (float)ix, wx);
+            catmull_rom(gy - (float)iy, wy);
+            for (int k = 0; k < 4; k++) {
+                const float(*n)[2] = &g->node[iy + k][ix];
+                du += wy[k] * (wx[0] * n[0][0] + wx[1] * n[1][0] + wx[2] * n[2][0] + wx[3] * n[3][0]);
+                dv += wy[k] * (wx[0] * n[0][1] + wx[1] * n[1][1] + wx[2] * n[2][1] + wx[3] * n[3][1]);
+            }
+            row[2 * x] = u + du;
+            row[2 * x + 1] = v + dv;
+        }
+    }
+}
+
+static lk_image view_of(float *data, int resolution, int channels) {
+    return (lk_image){resolution, resolution, channels, LK_F32, sizeof(float) * (size_t)(resolution * channels),
+                      data,       true};
+}
+
+static LK_HOT void clamp(float *v, size_t n) {
+    for (size_t i = 0; i < n; i++) v[i] = fminf(fmaxf(v[i], 0), 1);
+}
+
+static lk_affine draw_transform(const lk_pool_face *f, const lk_augment *a, lk_rng *rng) {
+    double angle = lk_rng_uniform(rng, -10, 10) * 3.14159265358979323846 / 180;
+    double scale = 1 + a->scale + lk_rng_uniform(rng, -0.05, 0.05);
+    double tx = lk_rng_uniform(rng, -0.05, 0.05) * f->side, ty = lk_rng_uniform(rng, -0.05, 0.05) * f->side;
+    bool mirror = (lk_rng_uniform(rng, 0, 1) < a->flip) != a->mirror;
+    double c = cos(angle) * scale, s = sin(angle) * scale, middle = 0.5 * (f->side - 1);
+    lk_affine turn = {{{c, s, middle - (c + s) * middle + tx}, {-s, c, middle - (c - s) * middle + ty}}};
+    return lk_affine_multiply(mirror ? f->mirrored_to_model : f->to_model, turn);
+}
+
+/* The hull where the landmarks have gone, with soft edges. */
+static bool draw_mask(lk_sample_room *r, const lk_pool_face *f, lk_affine crop_to_model, float *mask, lk_error *err) {
+    const double k = MASK_TIMES, shift = 0.5 * k - 0.5;
+    const lk_affine finer = {{{k, 0, shift}, {0, k, shift}}};
+    lk_landmarks points = lk_landmarks_transform(&f->points, lk_affine_multiply(finer, crop_to_model));
+    lk_image coarse = view_of(mask, r->resolution, 1);
+    return lk_face_hull(&points, &r->fine_mask, err) && lk_image_resize(&r->fine_mask, &coarse, LK_AREA, err);
+}
+
+bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_augment *a, lk_rng *rng,
+                    float *warped, float *target, float *mask, lk_error *err) {
+    size_t pixels = (size_t)r->resolution * (size_t)r->resolution;
+    lk_affine crop_to_model = draw_transform(f, a, rng), model_to_crop;
+    grid g;
+    draw_grid(&g, f->side, rng);
+    if (!lk_affine_invert(crop_to_model, &model_to_crop))
+        return lk_fail(err, LK_ERR_FORMAT, "face %lld cannot be aligned", (long long)f->id);
+    fill_map(&r->map, &g, &model_to_crop);
+    lk_image to = view_of(warped, r->resolution, 3), plain = view_of(target, r->resolution, 3);
+    if (!lk_image_remap(crop, &to, &r->map, LK_BICUBIC, LK_BORDER_REPLICATE, err) ||
+        !lk_image_warp_affine(crop, &plain, crop_to_model, LK_BICUBIC, LK_BORDER_REPLICATE, err))
+        return false;
+    clamp(warped, 3 * pixels);
+    clamp(target, 3 * pixels);
+    return draw_mask(r, f, crop_to_model, mask, err);
+}
+
+bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, float *picture, lk_error *err) {
+    lk_image to = view_of(picture, r->resolution, 3);
+    if (!lk_image_warp_affine(crop, &to, f->to_model, LK_BICUBIC, LK_BORDER_REPLICATE, err)) return false;
+    clamp(picture, 3 * (size_t)r->resolution * (size_t)r->resolution);
+    return true;
+}

@@ -1,0 +1,209 @@
+/* What the files of this room share. */
+#ifndef LIKENESS_TRAIN_INTERNAL_H
+#define LIKENESS_TRAIN_INTERNAL_H
+
+#include "likeness/train.h"
+
+/* ---- Settings: every option as text, by iteration (settings.c) ------------------------------------------- */
+
+#define LK_MOST_STEPS    16
+#define LK_MOST_SETTINGS 32
+#define LK_SETTING_TEXT  (LK_MOST_STEPS * 48)
+
+typedef struct lk_setting_step {
+    int64_t from; /* iteration */
+    char value[24];
+} lk_setting_step;
+
+typedef struct lk_setting {
+    const lk_option *option;
+    bool of_objective; /* belongs to lk_swap_objective, else to lk_train_options */
+    int count;
+    lk_setting_step steps[LK_MOST_STEPS]; /* ascending; the first from iteration 0 */
+} lk_setting;
+
+typedef struct lk_settings {
+    int count;
+    lk_setting items[LK_MOST_SETTINGS];
+} lk_settings;
+
+typedef struct lk_now_set {
+    lk_swap_objective objective;
+    lk_train_options options;
+} lk_now_set;
+
+/* The value of the table's i-th option in a struct, as one would type it. */
+bool lk_option_text(const lk_option *table, const void *values, int i, char *text, size_t size, lk_error *err);
+bool lk_settings_start(lk_settings *s, const lk_swap_objective *objective, const lk_train_options *options,
+                       lk_error *err);
+/* "8", or "4@0,8@20000"; of a flag also "100..200": on from iteration 100 until 200. Dashes and underscores are one. */
+bool lk_settings_set(lk_settings *s, const char *name, const char *text, lk_error *err);
+const lk_setting *lk_settings_find(const lk_settings *s, const char *name);
+void lk_setting_text(const lk_setting *s, char text[LK_SETTING_TEXT]);
+bool lk_setting_kept(const lk_setting *s); /* stored with the model; the others are of one run */
+bool lk_settings_at(const lk_settings *s, int64_t iteration, lk_now_set *now, lk_error *err);
+/* The largest value that a number takes from `iteration` on. */
+int lk_settings_largest_batch(const lk_settings *s, int64_t iteration);
+
+/* ---- Faces of one side in memory (pool.c) ---------------------------------------------------------------- */
+
+typedef struct lk_pool_face {
+    void *jpeg; /* as stored; NULL when it is kept decoded */
+    size_t jpeg_size;
+    lk_image crop;                         /* decoded, 8-bit RGB; no data when it is kept as JPEG */
+    int side;                              /* of the crop as it is used: large ones are averaged down */
+    lk_affine to_model, mirrored_to_model; /* from crop to the model's input; the second shows the face mirrored */
+    lk_landmarks points;                   /* in the crop */
+    float yaw;                             /* degrees */
+    int set;                               /* which of the facesets */
+    int64_t id;
+} lk_pool_face;
+
+typedef struct lk_pool {
+    const char *side_name; /* "src", "dst" */
+    const lk_strings *paths;
+    lk_pool_face *faces;
+    int count;
+    size_t bytes; /* of pictures in memory */
+    bool decoded; /* all of them */
+} lk_pool;
+
+/* Every face of these facesets that was not removed. `budget`: bytes that decoded pictures may take; when they need
+ * more they stay JPEGs and are decoded at each use. */
+bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, size_t budget,
+                  lk_error *err);
+void lk_pool_close(lk_pool *p);
+/* The picture: borrowed, or decoded here. lk_image_free it. */
+bool lk_pool_crop(const lk_pool *p, int i, lk_image *crop, lk_error *err);
+
+/* ---- One sample (augment.c) ------------------------------------------------------------------------------ */
+
+typedef struct lk_augment {
+    double flip;  /* probability of mirroring */
+    bool mirror;  /* mirrored to begin with */
+    double scale; /* is added to the random scale, a share */
+} lk_augment;
+
+typedef struct lk_sample_room lk_sample_room; /* what one thread needs to make samples */
+lk_sample_room *lk_sample_room_new(int resolution, lk_error *err);
+void lk_sample_room_free(lk_sample_room *r);
+/* warped, target: [R, R, 3]; mask: [R, R]; all in [0, 1]. */
+bool lk_sample_make(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, const lk_augment *a,
+                    lk_rng *rng, float *warped, float *target, float *mask, lk_error *err);
+/* The face as it is, cut for the model: [R, R, 3]. */
+bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, float *picture,
+                     lk_error *err);
+
+/* ---- Batches ahead of time (sampler.c) ------------------------------------------------------------------- */
+
+typedef struct lk_batch {
+    int64_t iteration, position; /* position: samples of each side drawn before this batch */
+    int count;                   /* faces of each side: 2·count samples, src first */
+    float *warped, *target, *mask;
+    lk_now_set now;
+    int *faces; /* index in its pool, of each sample */
+    bool *mirror;
+} lk_batch;
+
+typedef struct lk_sampler lk_sampler;
+typedef struct lk_sampler_news {
+    double waited;   /* seconds that lk_sampler_next waited */
+    double worked;   /* seconds of all its threads */
+    int64_t samples; /* that were made */
+    int threads;
+} lk_sampler_news;
+
+/* Batches from `iteration` on, a function of (settings, pools, iteration, position, turn) alone. All that is given
+ * stays the caller's and must outlive the sampler. */
+lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
+                             int64_t iteration, int64_t position, uint64_t turn, int threads, lk_error *err);
+/* In order of iteration; give each back. NULL on failure. */
+lk_batch *lk_sampler_next(lk_sampler *s, lk_error *err);
+void lk_sampler_give_back(lk_sampler *s, lk_batch *batch);
+lk_sampler_news lk_sampler_tell(lk_sampler *s);
+void lk_sampler_stop(lk_sampler *s);
+
+/* ---- What a model folder says (record.c) ----------------------------------------------------------------- */
+
+typedef struct lk_saved_file {
+    char name[64]; /* in the folder */
+    char sha256[65];
+} lk_saved_file;
+
+typedef struct lk_record {
+    lk_swap_config config;
+    lk_settings settings;
+    int64_t iteration, position; /* position: samples of each side drawn so far */
+    int64_t optimizer_steps;     /* the t of Adam */
+    uint64_t turn;               /* how many times training went back to a save: other random draws each time */
+    double seconds;              /* of training, of the model's life */
+    int64_t history_bytes;       /* length of history.csv at this save */
+    int64_t number;              /* of the save */
+    lk_saved_file weights, optimizer;
+    lk_strings src, dst; /* absolute paths */
+    json_t *changes;     /* array: {"iteration", "option", "from", "to"} */
+} lk_record;
+
+void lk_record_free(lk_record *r);
+bool lk_record_read(lk_record *r, const char *path, lk_error *err);
+bool lk_record_write(const lk_record *r, const char *path, lk_error *err);
+bool lk_record_add_change(lk_record *r, const char *option, const char *from, const char *to, lk_error *err);
+
+/* ---- The folder (folder.c) ------------------------------------------------------------------------------- */
+
+/* Holds the lock of the folder, made when absent: one training at a time. −1 on failure. */
+int lk_folder_lock(const char *dir, lk_error *err);
+void lk_folder_unlock(int lock);
+/* What is left of killed processes. Only under the lock. */
+void lk_folder_clean(const char *dir);
+/* The newest save whose files are whole. *found: there was one. When the newest is damaged the one before is taken and
+ * the log says so; when that is damaged too it is an error. `repair`: make what was taken the newest (under the lock). */
+bool lk_folder_open(const char *dir, lk_record *r, bool repair, bool *found, lk_error *err);
+/* Writes weights and optimizer state, then the record, whose number and files are set here; then removes the save
+ * before the last. */
+bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err);
+
+/* ---- history.csv (history.c) ----------------------------------------------------------------------------- */
+
+typedef struct lk_history {
+    int fd;
+    int64_t bytes;
+    int64_t rows;    /* iterations in the sums below */
+    double src, dst; /* sums */
+    char *path;
+} lk_history;
+bool lk_history_open(lk_history *h, const char *dir, int64_t bytes, lk_error *err); /* cut to `bytes` */
+bool lk_history_add(lk_history *h, int64_t iteration, double seconds, double src, double dst, int batch, lk_error *err);
+bool lk_history_sync(lk_history *h, lk_error *err);
+void lk_history_close(lk_history *h);
+
+/* ---- Previews (preview.c) -------------------------------------------------------------------------------- */
+
+typedef struct lk_preview lk_preview;
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err);
+/* A sheet of what the network `e` does, written to `path` (PNG). */
+bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err);
+void lk_preview_free(lk_preview *p);
+
+/* ---- The network in training (network.c) ----------------------------------------------------------------- */
+
+typedef struct lk_network {
+    lk_nn_exec *exec;
+    int batch;
+    unsigned terms;
+} lk_network;
+
+/* Whether the graph at hand is one for this batch and these terms of the loss. */
+bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration);
+/* Makes it one; weights, moments and steps are carried over, or drawn from `seed` the first time. */
+bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
+                    lk_error *err);
+bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
+void lk_network_free(lk_network *n);
+
+/* ---- What a job makes of a folder (start.c) -------------------------------------------------------------- */
+
+/* Reads the folder's model into the record, or begins a new one, and enters what the job says. *fresh: it is new. */
+bool lk_start_record(const lk_train_job *job, lk_record *r, bool *fresh, lk_error *err);
+
+#endif

@@ -1,0 +1,77 @@
+/* The executor of the training graph, made anew when the batch or the terms of the loss change. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+#define SLOTS 3
+
+static const lk_nn_slot slots[SLOTS] = {LK_NN_VALUE, LK_NN_MOMENT1, LK_NN_MOMENT2};
+
+/* Everything that is learned, on the host, while there is no executor. */
+typedef struct carried {
+    int count; /* of parameters */
+    int64_t steps;
+    float **values; /* SLOTS for each parameter */
+} carried;
+
+static void carried_free(carried *c) {
+    for (int i = 0; c->values && i < SLOTS * c->count; i++) free(c->values[i]);
+    free(c->values);
+}
+
+static bool carry_out(const lk_nn_exec *e, carried *c, lk_error *err) {
+    *c = (carried){.count = lk_nn_param_count(e), .steps = lk_nn_steps(e)};
+    c->values = lk_alloc(SLOTS * (size_t)c->count, sizeof *c->values, err);
+    bool ok = c->values != NULL;
+    for (int i = 0; ok && i < SLOTS * c->count; i++) {
+        c->values[i] = lk_alloc(lk_nn_count(lk_nn_param_shape(e, i / SLOTS)), sizeof(float), err);
+        ok = c->values[i] != NULL;
+        if (ok && !lk_nn_param_get(e, i / SLOTS, slots[i % SLOTS], c->values[i]))
+            ok = lk_fail(err, LK_ERR_MEMORY, "weights cannot be read back");
+    }
+    return ok;
+}
+
+static bool carry_in(lk_nn_exec *e, const carried *c, lk_error *err) {
+    bool ok = lk_nn_param_count(e) == c->count;
+    for (int i = 0; ok && i < SLOTS * c->count; i++) ok = lk_nn_param_set(e, i / SLOTS, slots[i % SLOTS], c->values[i]);
+    lk_nn_set_steps(e, c->steps);
+    return ok || lk_fail(err, LK_ERR_MEMORY, "weights cannot be carried over to another batch or loss");
+}
+
+bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
+    return n->exec && n->batch == now->options.batch && n->terms == lk_swap_terms(c, &now->objective, iteration);
+}
+
+bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
+                    lk_error *err) {
+    carried kept = {0};
+    bool carrying = n->exec != NULL, ok = !carrying || carry_out(n->exec, &kept, err);
+    if (ok) {
+        lk_network_free(n);
+        n->batch = now->options.batch;
+        n->terms = lk_swap_terms(c, &now->objective, iteration);
+        lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch, err);
+        n->exec = g ? lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = seed}, err) : NULL;
+        lk_nn_graph_free(g);
+        ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
+    }
+    carried_free(&kept);
+    return ok;
+}
+
+bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_error *err) {
+    char *weights = lk_path_join(dir, r->weights.name, err);
+    char *optimizer = weights ? lk_path_join(dir, r->optimizer.name, err) : NULL;
+    bool ok = optimizer && lk_nn_load(n->exec, LK_NN_VALUE, weights, NULL, NULL, err) &&
+              lk_nn_load(n->exec, LK_NN_MOMENT1, optimizer, NULL, NULL, err);
+    lk_nn_set_steps(n->exec, r->optimizer_steps);
+    free(weights);
+    free(optimizer);
+    return ok;
+}
+
+void lk_network_free(lk_network *n) {
+    lk_nn_free(n->exec);
+    *n = (lk_network){0};
+}

@@ -1,0 +1,235 @@
+/* Batches ahead of time. Whoever prepares one takes an empty batch first, then the next iteration: so no iteration
+ * waits for room that later ones hold. Which faces a batch shows is settled when its iteration is taken, in order;
+ * all other draws are functions of (seed, iteration, sample). */
+#include "internal.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FLIP_PROBABILITY 0.4
+#define AHEAD            3 /* batches that may lie ready, beside those in work */
+
+/* Streams of random numbers, told apart by their highest bits. */
+#define STREAM_SAMPLE ((uint64_t)1 << 60)
+#define STREAM_ORDER  ((uint64_t)2 << 60)
+
+/* Faces in shuffled order, each once before any comes again. */
+typedef struct order {
+    int *shuffled;
+    int count;
+    int64_t epoch; /* that `shuffled` holds; −1: none yet */
+} order;
+
+struct lk_sampler {
+    const lk_pool *pools[2];
+    const lk_settings *settings;
+    int resolution, thread_count, started;
+    uint64_t turn;
+    pthread_t *threads;
+    lk_batch *batches;
+    int batch_count;
+    lk_queue *empty;
+
+    pthread_mutex_t lock; /* of all below */
+    pthread_cond_t change;
+    lk_batch **ready; /* batch_count places */
+    int64_t next_taken, position, next_given;
+    order orders[2];
+    bool stopped;
+    lk_error error;
+    double waited, worked;
+    int64_t samples;
+};
+
+static int pick(order *o, uint64_t seed, uint64_t side, int64_t position) {
+    int64_t epoch = position / o->count;
+    if (epoch != o->epoch) {
+        lk_rng r = lk_rng_make(seed, STREAM_ORDER | side << 56 | (uint64_t)epoch);
+        for (int i = 0; i < o->count; i++) o->shuffled[i] = i;
+        for (int i = o->count - 1; i > 0; i--) {
+            int j = (int)lk_rng_below(&r, (uint32_t)i + 1), t = o->shuffled[i];
+            o->shuffled[i] = o->shuffled[j];
+            o->shuffled[j] = t;
+        }
+        o->epoch = epoch;
+    }
+    return o->shuffled[position % o->count];
+}
+
+static uint64_t seed_of(const lk_sampler *s, const lk_batch *b) {
+    return b->now.options.seed + s->turn * 0x9e3779b97f4a7c15u;
+}
+
+/* The next iteration and its faces. */
+static bool take(lk_sampler *s, lk_batch *b) {
+    pthread_mutex_lock(&s->lock);
+    bool ok = !s->stopped && lk_settings_at(s->settings, s->next_taken, &b->now, &s->error);
+    if (ok) {
+        b->iteration = s->next_taken++;
+        b->position = s->position;
+        b->count = b->now.options.batch;
+        for (int side = 0; side < 2; side++)
+            for (int i = 0; i < b->count; i++)
+                b->faces[side * b->count + i] = pick(&s->orders[side], seed_of(s, b), (uint64_t)side, s->position + i);
+        s->position += b->count;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return ok;
+}
+
+static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room, lk_error *err) {
+    int side = i >= b->count;
+    const lk_pool *pool = s->pools[side];
+    lk_rng rng = lk_rng_make(seed_of(s, b), STREAM_SAMPLE | (uint64_t)b->iteration << 12 | (uint64_t)i);
+    lk_augment a = {.flip = b->now.options.flip ? FLIP_PROBABILITY : 0, .mirror = b->mirror[i]};
+    if (side == 0) a.scale = b->now.options.src_scale / 100;
+    size_t pixels = (size_t)s->resolution * (size_t)s->resolution, at = (size_t)i * pixels;
+    lk_image crop;
+    if (!lk_pool_crop(pool, b->faces[i], &crop, err)) return false;
+    bool ok = lk_sample_make(room, &pool->faces[b->faces[i]], &crop, &a, &rng, b->warped + 3 * at, b->target + 3 * at,
+                             b->mask + at, err);
+    lk_image_free(&crop);
+    return ok;
+}
+
+static void publish(lk_sampler *s, lk_batch *b, double seconds) {
+    pthread_mutex_lock(&s->lock);
+    int i = 0;
+    while (s->ready[i]) i++;
+    s->ready[i] = b;
+    s->worked += seconds;
+    s->samples += 2 * b->count;
+    pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void stop(lk_sampler *s, const lk_error *why) {
+    pthread_mutex_lock(&s->lock);
+    if (why && s->error.code == LK_OK) s->error = *why;
+    s->stopped = true;
+    pthread_cond_broadcast(&s->change);
+    pthread_mutex_unlock(&s->lock);
+    lk_queue_close(s->empty);
+}
+
+static void *work(void *user) {
+    lk_sampler *s = user;
+    lk_error err = {0};
+    lk_set_threads(1);
+    lk_sample_room *room = lk_sample_room_new(s->resolution, &err);
+    lk_batch *b;
+    bool ok = room != NULL;
+    while (ok && (b = lk_queue_pop(s->empty)) != NULL && take(s, b)) {
+        double start = lk_now();
+        for (int i = 0; ok && i < 2 * b->count; i++) ok = make_sample(s, b, i, room, &err);
+        if (ok) publish(s, b, lk_now() - start);
+    }
+    stop(s, err.code != LK_OK ? &err : NULL);
+    lk_sample_room_free(room);
+    return NULL;
+}
+
+lk_batch *lk_sampler_next(lk_sampler *s, lk_error *err) {
+    double start = lk_now();
+    lk_batch *found = NULL;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        for (int i = 0; i < s->batch_count && !found; i++)
+            if (s->ready[i] && s->ready[i]->iteration == s->next_given) {
+                found = s->ready[i];
+                s->ready[i] = NULL;
+            }
+        if (found || s->stopped) break;
+        pthread_cond_wait(&s->change, &s->lock);
+    }
+    if (found)
+        s->next_given++;
+    else if (err)
+        *err = s->error;
+    s->waited += lk_now() - start;
+    pthread_mutex_unlock(&s->lock);
+    return found;
+}
+
+void lk_sampler_give_back(lk_sampler *s, lk_batch *batch) { lk_queue_push(s->empty, batch); }
+
+lk_sampler_news lk_sampler_tell(lk_sampler *s) {
+    pthread_mutex_lock(&s->lock);
+    lk_sampler_news n = {s->waited, s->worked, s->samples, s->thread_count};
+    pthread_mutex_unlock(&s->lock);
+    return n;
+}
+
+static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
+    size_t samples = 2 * (size_t)largest, pixels = (size_t)s->resolution * (size_t)s->resolution;
+    s->batches = lk_alloc((size_t)s->batch_count, sizeof *s->batches, err);
+    s->ready = lk_alloc((size_t)s->batch_count, sizeof(lk_batch *), err);
+    s->empty = s->batches && s->ready ? lk_queue_new(s->batch_count, err) : NULL;
+    for (int i = 0; s->empty && i < s->batch_count; i++) {
+        lk_batch *b = &s->batches[i];
+        b->warped = lk_alloc(samples * pixels, 3 * sizeof(float), err);
+        b->target = lk_alloc(samples * pixels, 3 * sizeof(float), err);
+        b->mask = lk_alloc(samples * pixels, sizeof(float), err);
+        b->faces = lk_alloc(samples, sizeof(int), err);
+        b->mirror = lk_alloc(samples, sizeof(bool), err);
+        if (!b->warped || !b->target || !b->mask || !b->faces || !b->mirror) return false;
+        lk_queue_push(s->empty, b);
+    }
+    return s->empty != NULL;
+}
+
+static bool start(lk_sampler *s, int largest, lk_error *err) {
+    for (int side = 0; side < 2; side++) {
+        s->orders[side] = (order){.count = s->pools[side]->count, .epoch = -1};
+        s->orders[side].shuffled = lk_alloc((size_t)s->pools[side]->count, sizeof(int), err);
+        if (!s->orders[side].shuffled) return false;
+    }
+    s->threads = lk_alloc((size_t)s->thread_count, sizeof *s->threads, err);
+    if (!s->threads || !make_batches(s, largest, err)) return false;
+    for (; s->started < s->thread_count; s->started++)
+        if (pthread_create(&s->threads[s->started], NULL, work, s) != 0)
+            return lk_fail(err, LK_ERR_MEMORY, "the system gives no more threads");
+    return true;
+}
+
+lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
+                             int64_t iteration, int64_t position, uint64_t turn, int threads, lk_error *err) {
+    lk_sampler *s = lk_alloc(1, sizeof *s, err);
+    if (!s) return NULL;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->change, NULL);
+    s->pools[0] = src;
+    s->pools[1] = dst;
+    s->settings = settings;
+    s->resolution = resolution;
+    s->next_taken = s->next_given = iteration;
+    s->position = position;
+    s->turn = turn;
+    s->thread_count = threads;
+    s->batch_count = threads + AHEAD;
+    if (start(s, lk_settings_largest_batch(settings, iteration), err)) return s;
+    lk_sampler_stop(s);
+    return NULL;
+}
+
+void lk_sampler_stop(lk_sampler *s) {
+    if (!s) return;
+    if (s->empty) stop(s, NULL);
+    for (int i = 0; i < s->started; i++) pthread_join(s->threads[i], NULL);
+    for (int i = 0; s->batches && i < s->batch_count; i++) {
+        free(s->batches[i].warped);
+        free(s->batches[i].target);
+        free(s->batches[i].mask);
+        free(s->batches[i].faces);
+        free(s->batches[i].mirror);
+    }
+    lk_queue_free(s->empty);
+    free(s->batches);
+    free(s->ready);
+    free(s->threads);
+    for (int side = 0; side < 2; side++) free(s->orders[side].shuffled);
+    pthread_cond_destroy(&s->change);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}

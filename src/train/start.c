@@ -1,0 +1,96 @@
+/* What the user said, and what the model's folder says, brought together. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool take_paths(lk_strings *to, const lk_strings *given, lk_error *err) {
+    if (given->count == 0) return true;
+    lk_strings_free(to);
+    for (int i = 0; i < given->count; i++) {
+        char *absolute = realpath(given->items[i], NULL);
+        bool ok = lk_strings_add(to, absolute ? absolute : given->items[i], err);
+        free(absolute);
+        if (!ok) return false;
+    }
+    return true;
+}
+
+/* A model keeps its architecture for life: what was said about it must be so already. */
+static bool check_architecture(const lk_train_job *job, const lk_record *r, lk_error *err) {
+    static const lk_swap_config untold = {.face_type = LK_SWAP_FACE_AUTO};
+    for (int i = 0; job->config_given && lk_swap_options[i].name; i++) {
+        char said[48], own[48], none[48];
+        if (!job->config_given[i]) continue;
+        if (!lk_option_text(lk_swap_options, &job->config, i, said, sizeof said, err) ||
+            !lk_option_text(lk_swap_options, &r->config, i, own, sizeof own, err) ||
+            !lk_option_text(lk_swap_options, &untold, i, none, sizeof none, err))
+            return false;
+        bool own_choice = strcmp(said, none) == 0 && (strcmp(said, "0") == 0 || strcmp(said, "auto") == 0);
+        if (strcmp(said, own) != 0 && !own_choice)
+            return lk_fail(
+                err, LK_ERR_USAGE,
+                "%s holds a model with --%s %s, and that cannot change to %s: leave the option out, or train "
+                "in another folder",
+                job->model_dir, lk_swap_options[i].name, own, said);
+    }
+    return true;
+}
+
+/* One option gets its new text; a change of a stored model goes down in its history. */
+static bool change(lk_record *r, const char *name, const char *text, bool note, lk_error *err) {
+    char before[LK_SETTING_TEXT] = "", after[LK_SETTING_TEXT];
+    const lk_setting *s = lk_settings_find(&r->settings, name);
+    if (s) lk_setting_text(s, before);
+    if (!lk_settings_set(&r->settings, name, text, err)) return false;
+    s = lk_settings_find(&r->settings, name);
+    lk_setting_text(s, after);
+    if (!note || !lk_setting_kept(s) || strcmp(before, after) == 0) return true;
+    lk_log(LK_LOG_INFO, "%s: from %s to %s at iteration %lld", s->option->name, before, after, (long long)r->iteration);
+    return lk_record_add_change(r, s->option->name, before, after, err);
+}
+
+static bool change_given(lk_record *r, const lk_option *table, const void *values, const bool *given, lk_error *err) {
+    for (int i = 0; given && table[i].name; i++) {
+        char text[48];
+        if (given[i] &&
+            (!lk_option_text(table, values, i, text, sizeof text, err) || !change(r, table[i].name, text, true, err)))
+            return false;
+    }
+    return true;
+}
+
+static bool change_set(const lk_train_job *job, lk_record *r, bool note, lk_error *err) {
+    for (int i = 0; i < job->set.count; i++) {
+        const char *item = job->set.items[i], *equals = strchr(item, '=');
+        char name[64];
+        if (!equals || equals == item || equals - item >= (long)sizeof name)
+            return lk_fail(err, LK_ERR_USAGE, "--set takes NAME=VALUE, not '%.80s'", item);
+        snprintf(name, sizeof name, "%.*s", (int)(equals - item), item);
+        if (!change(r, name, equals + 1, note, err)) return false;
+    }
+    return true;
+}
+
+static bool begin(const lk_train_job *job, lk_record *r, lk_error *err) {
+    *r = (lk_record){.config = job->config};
+    return lk_swap_complete(&r->config, err) && lk_settings_start(&r->settings, &job->objective, &job->options, err) &&
+           change_set(job, r, false, err);
+}
+
+static bool go_on(const lk_train_job *job, lk_record *r, lk_error *err) {
+    return check_architecture(job, r, err) &&
+           change_given(r, lk_swap_objective_options, &job->objective, job->objective_given, err) &&
+           change_given(r, lk_train_option_table, &job->options, job->options_given, err) &&
+           change_set(job, r, true, err);
+}
+
+bool lk_start_record(const lk_train_job *job, lk_record *r, bool *fresh, lk_error *err) {
+    bool found;
+    if (!lk_folder_open(job->model_dir, r, true, &found, err)) return false;
+    *fresh = !found;
+    bool ok = (found ? go_on(job, r, err) : begin(job, r, err)) && take_paths(&r->src, &job->src, err) &&
+              take_paths(&r->dst, &job->dst, err);
+    if (!ok) lk_record_free(r);
+    return ok;
+}

@@ -1,0 +1,300 @@
+/* Training: one step after the other, and what happens in between. */
+#include "internal.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RECENT        100 /* iterations whose mean loss is told */
+#define MOST_SAMPLERS 16
+#define NEWS_EVERY    0.25 /* seconds */
+
+typedef struct recent {
+    float src[RECENT], dst[RECENT];
+    int64_t count;
+} recent;
+
+typedef struct trainer {
+    const lk_train_job *job;
+    int lock;
+    bool fresh;
+    lk_record record;
+    lk_pool src, dst;
+    lk_sampler *sampler;
+    lk_network network;
+    lk_preview *preview;
+    lk_history history;
+
+    int64_t first, saved_iteration;
+    double start, saved_at, history_seconds; /* of the clock; of the model's life before this run */
+    recent losses;
+    lk_progress progress;
+    double told_at;
+    int64_t told_iteration;
+    double speed; /* iterations per second */
+} trainer;
+
+static volatile sig_atomic_t preview_wanted;
+void lk_train_request_preview(void) { preview_wanted = 1; }
+
+/* ---- News ------------------------------------------------------------------------------------------------ */
+
+static double mean_of(const float *values, int64_t count) {
+    int n = count < RECENT ? (int)count : RECENT;
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += (double)values[i];
+    return n ? sum / n : 0;
+}
+
+static void note_losses(recent *r, float src, float dst) {
+    r->src[r->count % RECENT] = src;
+    r->dst[r->count % RECENT] = dst;
+    r->count++;
+}
+
+static void tell_plan(const trainer *t, const lk_now_set *now) {
+    const lk_swap_config *c = &t->record.config;
+    lk_nn_memory m = lk_nn_memory_of(t->network.exec);
+    double mib = 0x1p20, total = (double)(m.weights + m.optimizer + m.activations);
+    lk_log(LK_LOG_INFO, "%s: %s, %d×%d %s faces, iteration %lld, batch %d", t->job->model_dir, lk_arch_names[c->arch],
+           c->resolution, c->resolution, lk_face_type_names[c->face_type], (long long)t->record.iteration,
+           now->options.batch);
+    lk_log(LK_LOG_INFO, "src: %d faces, dst: %d faces, %.0f MiB of pictures in memory%s", t->src.count, t->dst.count,
+           (double)(t->src.bytes + t->dst.bytes) / mib,
+           t->src.decoded && t->dst.decoded ? "" : " (decoded at each use: they do not fit otherwise)");
+    lk_log(LK_LOG_INFO,
+           "network: %.1f million parameters; weights %.0f MiB, optimizer %.0f MiB, activations %.0f MiB, together "
+           "%.0f MiB (%.0f bytes); %.1f GFLOP an iteration",
+           (double)m.parameters / 1e6, (double)m.weights / mib, (double)m.optimizer / mib, (double)m.activations / mib,
+           total / mib, total, m.step_flops / 1e9);
+}
+
+/* How much of what this run is to do is done, 0–1; negative when it has no end. */
+static double share_done(const trainer *t, const lk_train_options *o) {
+    double share = -1, seconds = lk_now() - t->start;
+    if (o->iterations > t->first) share = (double)(t->record.iteration - t->first) / (double)(o->iterations - t->first);
+    if (o->time > 0) share = fmax(share, seconds / o->time);
+    return fmin(share, 1);
+}
+
+static void tell_progress(trainer *t, const lk_train_options *o) {
+    double now = lk_now(), passed = now - t->told_at;
+    if (passed < NEWS_EVERY) return;
+    double speed = (double)(t->record.iteration - t->told_iteration) / passed;
+    t->speed = t->speed > 0 ? t->speed + (speed - t->speed) * fmin(1, passed / 5) : speed;
+    t->told_at = now;
+    t->told_iteration = t->record.iteration;
+    double share = share_done(t, o), waited = lk_sampler_tell(t->sampler).waited / (now - t->start);
+    lk_progress_update(&t->progress, share >= 0 ? share : (double)t->record.iteration,
+                       "iteration %lld, loss src %.4f dst %.4f, %.2f it/s, %.1f %% waiting for samples",
+                       (long long)t->record.iteration, mean_of(t->losses.src, t->losses.count),
+                       mean_of(t->losses.dst, t->losses.count), t->speed, 100 * waited);
+}
+
+static void tell_end(const trainer *t, double seconds) {
+    lk_sampler_news n = lk_sampler_tell(t->sampler);
+    int64_t done = t->record.iteration - t->first;
+    if (done == 0 || !(n.worked > 0) || !(seconds > 0)) return;
+    lk_log(LK_LOG_INFO,
+           "%lld iterations in %.1f s (%.2f it/s); %.1f %% of it waiting for samples, which %d threads make at up to "
+           "%.0f a second",
+           (long long)done, seconds, (double)done / seconds, 100 * n.waited / seconds, n.threads,
+           (double)n.samples / n.worked * n.threads);
+}
+
+/* ---- In between ------------------------------------------------------------------------------------------ */
+
+static void draw_preview(trainer *t) {
+    lk_error err = {0};
+    preview_wanted = 0;
+    char *folder = lk_path_join(t->job->model_dir, "preview", &err);
+    char *path = folder ? lk_path_join(folder, "preview.png", &err) : NULL;
+    bool ok = path && lk_make_dirs(folder, &err);
+    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, &err);
+    ok = ok && t->preview && lk_preview_draw(t->preview, t->network.exec, path, &err);
+    if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
+    free(path);
+    free(folder);
+}
+
+static bool save(trainer *t, lk_error *err) {
+    if (t->saved_iteration == t->record.iteration) return true;
+    t->record.seconds = t->history_seconds + lk_now() - t->start;
+    t->record.optimizer_steps = lk_nn_steps(t->network.exec);
+    if (!lk_history_sync(&t->history, err)) return false;
+    t->record.history_bytes = t->history.bytes;
+    if (!lk_folder_save(t->job->model_dir, &t->record, t->network.exec, err)) return false;
+    t->saved_iteration = t->record.iteration;
+    return true;
+}
+
+static bool save_is_due(const trainer *t, const lk_train_options *o) {
+    return (o->save_every > 0 && lk_now() - t->saved_at >= o->save_every) ||
+           (o->save_every_iterations > 0 && t->record.iteration % o->save_every_iterations == 0);
+}
+
+/* A save that fails ends no training: the one before stands, and the disk may have room again at the next. */
+static void save_on_the_way(trainer *t) {
+    lk_error err = {0};
+    if (!save(t, &err))
+        lk_log(LK_LOG_WARN, "iteration %lld could not be saved, the save before it stands: %s",
+               (long long)t->record.iteration, err.message);
+    t->saved_at = lk_now();
+    draw_preview(t);
+}
+
+static bool finished(const trainer *t, const lk_train_options *o) {
+    return lk_interrupted() || (o->iterations > 0 && t->record.iteration >= o->iterations) ||
+           (o->time > 0 && lk_now() - t->start >= o->time);
+}
+
+/* ---- One step -------------------------------------------------------------------------------------------- */
+
+static void fill_inputs(lk_nn_exec *e, const lk_batch *b, int resolution) {
+    size_t numbers = 2 * (size_t)b->count * (size_t)resolution * (size_t)resolution;
+    memcpy(lk_nn_data(e, lk_nn_find(e, "warped")), b->warped, 3 * numbers * sizeof(float));
+    memcpy(lk_nn_data(e, lk_nn_find(e, "target")), b->target, 3 * numbers * sizeof(float));
+    memcpy(lk_nn_data(e, lk_nn_find(e, "mask")), b->mask, numbers * sizeof(float));
+}
+
+/* Another batch or loss needs another graph; a save comes first, in case there is no memory for it. */
+static bool fit_network(trainer *t, const lk_now_set *now, lk_error *err) {
+    if (lk_network_fits(&t->network, &t->record.config, now, t->record.iteration)) return true;
+    if (!save(t, err)) return false;
+    return lk_network_fit(&t->network, &t->record.config, now, t->record.iteration, now->options.seed, err);
+}
+
+static bool learn(trainer *t, const lk_batch *b, lk_error *err) {
+    const lk_swap_config *c = &t->record.config;
+    lk_nn_adam adam = lk_swap_optimizer(c);
+    float src, dst;
+    if (!fit_network(t, &b->now, err)) return false;
+    fill_inputs(t->network.exec, b, c->resolution);
+    if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "the losses of this model have no such weights");
+    if (!lk_nn_step(t->network.exec, &adam, err)) return false;
+    lk_swap_losses(t->network.exec, &src, &dst);
+    if (!isfinite(src) || !isfinite(dst))
+        return lk_fail(err, LK_ERR_UNSUPPORTED,
+                       "training collapsed at iteration %lld: the loss is no number any more; iteration %lld is saved",
+                       (long long)b->iteration, (long long)t->saved_iteration);
+    t->record.iteration++;
+    t->record.position += b->count;
+    note_losses(&t->losses, src, dst);
+    return lk_history_add(&t->history, t->record.iteration, t->history_seconds + lk_now() - t->start, (double)src,
+                          (double)dst, b->count, err);
+}
+
+static bool step(trainer *t, lk_now_set *now, lk_error *err) {
+    lk_batch *b = lk_sampler_next(t->sampler, err);
+    if (!b) return false;
+    bool ok = learn(t, b, err);
+    *now = b->now;
+    lk_sampler_give_back(t->sampler, b);
+    return ok;
+}
+
+static bool loop(trainer *t, lk_now_set *now, lk_error *err) {
+    while (!finished(t, &now->options)) {
+        if (!step(t, now, err)) return false;
+        tell_progress(t, &now->options);
+        if (save_is_due(t, &now->options))
+            save_on_the_way(t);
+        else if (preview_wanted)
+            draw_preview(t);
+    }
+    return save(t, err);
+}
+
+/* ---- Beginning and end ----------------------------------------------------------------------------------- */
+
+/* Half of the memory that is free now, for pictures. */
+static size_t picture_budget(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[200];
+    unsigned long long free_kib = 1u << 21;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &free_kib) == 1) break;
+    if (f) fclose(f);
+    return (size_t)free_kib * 1024 / 2;
+}
+
+static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
+    const char *dir = t->job->model_dir;
+    lk_record *r = &t->record;
+    if ((t->lock = lk_folder_lock(dir, err)) < 0) return false;
+    lk_folder_clean(dir);
+    if (!lk_start_record(t->job, r, &t->fresh, err) || !lk_settings_at(&r->settings, r->iteration, now, err))
+        return false;
+    size_t budget = picture_budget() / 2;
+    if (!lk_pool_open(&t->src, "src", &r->src, &r->config, budget, err) ||
+        !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, budget, err))
+        return false;
+    if (!lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err)) return false;
+    if (!t->fresh && !lk_network_load(&t->network, dir, r, err)) return false;
+    int threads = lk_threads() < MOST_SAMPLERS ? lk_threads() : MOST_SAMPLERS;
+    t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
+                                  r->turn, threads, err);
+    if (!t->sampler || !lk_history_open(&t->history, dir, t->fresh ? 0 : r->history_bytes, err)) return false;
+    t->first = r->iteration;
+    t->saved_iteration = t->fresh ? -1 : r->iteration;
+    t->history_seconds = r->seconds;
+    return true;
+}
+
+/* A folder that was made for a model that could not begin is not left behind. */
+static void close_all(trainer *t, bool begun) {
+    lk_sampler_stop(t->sampler);
+    lk_preview_free(t->preview);
+    lk_network_free(&t->network);
+    lk_pool_close(&t->src);
+    lk_pool_close(&t->dst);
+    if (t->history.path) lk_history_close(&t->history);
+    lk_record_free(&t->record);
+    if (t->lock >= 0 && !begun && t->fresh) {
+        char *lock = lk_path_join(t->job->model_dir, ".lock", NULL);
+        if (lock) unlink(lock);
+        free(lock);
+        rmdir(t->job->model_dir);
+    }
+    lk_folder_unlock(t->lock);
+}
+
+static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *err) {
+    tell_plan(t, now);
+    draw_preview(t);
+    t->start = t->saved_at = t->told_at = lk_now();
+    t->told_iteration = t->first;
+    char *what = lk_format(err, "training %s", t->job->model_dir);
+    if (!what) return false;
+    lk_progress_begin(&t->progress, what, share_done(t, &now->options) >= 0 ? 1 : 0);
+    bool ok = loop(t, now, err);
+    double seconds = lk_now() - t->start;
+    lk_progress_end(&t->progress);
+    free(what);
+    if (ok) draw_preview(t);
+    tell_end(t, seconds);
+    if (report)
+        *report = (lk_train_report){
+            .first = t->first,
+            .iteration = t->record.iteration,
+            .seconds = seconds,
+            .src_loss = (float)mean_of(t->losses.src, t->losses.count),
+            .dst_loss = (float)mean_of(t->losses.dst, t->losses.count),
+            .interrupted = lk_interrupted(),
+        };
+    return ok;
+}
+
+bool lk_train(const lk_train_job *job, lk_train_report *report, lk_error *err) {
+    trainer *t = lk_alloc(1, sizeof *t, err);
+    if (!t) return false;
+    *t = (trainer){.job = job, .lock = -1, .fresh = true, .history.fd = -1};
+    lk_now_set now;
+    bool begun = open_all(t, &now, err), ok = begun && run(t, &now, report, err);
+    close_all(t, begun);
+    free(t);
+    return ok;
+}
