@@ -8,21 +8,51 @@
 extern "C" {
 #endif
 
+typedef enum lk_merge_mode {
+    LK_MODE_OVERLAY,
+    LK_MODE_HIST_MATCH,    /* each channel's histogram becomes dst's */
+    LK_MODE_HIST_MATCH_BW, /* the luma's histogram does */
+    LK_MODE_SEAMLESS,      /* Poisson: the prediction's gradients, dst's colours around it */
+    LK_MODE_SEAMLESS_HIST_MATCH,
+    LK_MODE_RAW_FACE,       /* the prediction's whole square on the frame, as it is */
+    LK_MODE_RAW_FACE_MASK,  /* the same on black, within its mask */
+    LK_MODE_RAW_MASK,       /* the mask, white on black */
+    LK_MODE_RAW_PREDICTION, /* the prediction's whole square on black */
+} lk_merge_mode;
 typedef enum lk_mask_mode { LK_MASK_PREDICTED, LK_MASK_HULL, LK_MASK_PRODUCT } lk_mask_mode;
-typedef enum lk_color_mode { LK_COLOR_NONE, LK_COLOR_RCT } lk_color_mode;
+typedef enum lk_color_mode {
+    LK_COLOR_NONE,
+    LK_COLOR_RCT, /* Reinhard et al. 2001, in Lab */
+    LK_COLOR_MKL, /* linear by covariance: Monge-Kantorovich (Pitié & Kokaram 2007) */
+    LK_COLOR_PCA, /* linear by covariance: roots along the principal axes */
+    LK_COLOR_IDT, /* iterative distribution transfer (Pitié et al. 2005) */
+    LK_COLOR_SOT, /* sliced optimal transport */
+} lk_color_mode;
 
-/* Percentages are of the face's size: the square root of the mask's area. */
+/* Percentages are of the face's size (the square root of the mask's area) where they are lengths. */
 typedef struct lk_composite_options {
-    double erode; /* percent by which the mask shrinks (negative: grows) */
-    double blur;  /* percent over which it fades, from its border inwards */
-    int color;    /* lk_color_mode; rct: Reinhard et al. 2001, in Lab */
-    int mask;     /* lk_mask_mode: predicted, hull of dst's landmarks, or their product */
+    int mode;                /* lk_merge_mode */
+    int mask;                /* lk_mask_mode: predicted, hull of dst's landmarks, or their product */
+    double erode;            /* percent by which the mask shrinks (negative: grows), −200 to 200 */
+    double blur;             /* percent over which it fades, from its border inwards, 0 to 200 */
+    int color;               /* lk_color_mode */
+    bool whole_color;        /* statistics of colours over the whole crop, not only where the face shows */
+    double scale;            /* percent by which the face is enlarged, −50 to 50 */
+    double sharpen;          /* percent of unsharp masking; negative: softened */
+    int sharpen_kernel;      /* 0 Gaussian, 1 box */
+    double motion_blur;      /* percent of the face's way between two frames over which it is smeared */
+    double grain;            /* percent of the noise that the frame has and the face lacks */
+    double super_resolution; /* percent of the frame's detail beyond the model's resolution that is kept */
+    double denoise;          /* percent of a median over the frame, before the face goes in */
+    double bicubic;          /* percent by which the frame is made smaller and enlarged again before */
+    double color_degrade;    /* percent of the frame in 256 colours, afterwards */
 } lk_composite_options;
 
 /* One face; see docs/merge.md for the formulas. frame: float RGB of the window at (window.x, window.y) of the frame,
  * changed in place; prediction: float RGB [R, R]; mask: float [R, R] (NULL where the hull alone is used); original:
  * float RGB [R, R], the aligned crop that was predicted from; frame_to_crop maps frame pixels to the R×R crop; points:
- * landmarks in the frame. A face whose mask is empty changes nothing. */
+ * landmarks in the frame. A face whose mask is empty changes nothing. What needs other frames (motion blur, steadiness)
+ * or the whole frame (the last three options) is not done here. */
 bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, const lk_image *mask,
                   const lk_image *original, lk_affine frame_to_crop, const lk_landmarks *points,
                   const lk_composite_options *o, lk_error *err);
@@ -36,7 +66,9 @@ typedef struct lk_merge_options {
     int64_t first, max; /* frames; max 0: all */
     bool folder;        /* a folder of PNGs */
 } lk_merge_options;
-extern const lk_option lk_merge_option_table[]; /* over lk_merge_options */
+/* Over lk_merge_options. Its first entries are those of the composite alone, which a session may set. */
+extern const lk_option lk_merge_option_table[];
+#define LK_COMPOSITE_OPTION_COUNT 15
 
 typedef struct lk_merge_report {
     int64_t frames, merged, untouched; /* merged: frames with at least one face swapped */

@@ -1,130 +1,180 @@
 #include "blend.h"
 
 #include <math.h>
+#include <string.h>
 
-#define ALPHA_SIDE 256          /* pixels of the grid that masks are worked on, at least */
-#define TAIL       0.02275      /* of a Gaussian beyond two deviations: the fade's ends are cut there */
-#define VISIBLE    (1.0 / 1024) /* a smaller share of a pixel changes nothing */
-#define MAX_RATIO  2.0          /* of deviations in the colour transfer: a flat prediction is not blown up into noise */
+#include "color.h"
+#include "finish.h"
+#include "mask.h"
+#include "poisson.h"
 
-/* Pixels of one grid over a square to those of another, borders on borders. */
-static lk_affine between_grids(int from, int to) {
-    double s = (double)to / from, shift = 0.5 * s - 0.5;
-    return (lk_affine){{{s, 0, shift}, {0, s, shift}}};
+#define VISIBLE (1.0 / 1024) /* a smaller share of a pixel changes nothing */
+
+bool lk_mode_is_raw(int mode) { return mode >= LK_MODE_RAW_FACE; }
+bool lk_mode_on_black(int mode) { return mode > LK_MODE_RAW_FACE; }
+
+static bool is_seamless(int mode) { return mode == LK_MODE_SEAMLESS || mode == LK_MODE_SEAMLESS_HIST_MATCH; }
+
+bool lk_needs_under(const lk_composite_options *o) {
+    return o->scale != 0 && (is_seamless(o->mode) || o->super_resolution > 0);
 }
 
-/* The predicted mask on the fine grid: what is nearly nothing becomes nothing, what is nearly all becomes all. */
-static bool predicted_mask(const lk_image *mask, lk_image *alpha, lk_error *err) {
-    if (!lk_image_resize(mask, alpha, LK_BICUBIC, err)) return false;
-    for (int y = 0; y < alpha->height; y++)
-        for (int x = 0; x < alpha->width; x++) {
-            float *v = &lk_row_f32(alpha, y)[x];
-            *v = fminf(fmaxf((*v - 0.1f) * 1.25f, 0), 1);
-        }
-    return true;
+lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent) {
+    if (percent == 0) return frame_to_crop;
+    double s = 1 / (1 + percent / 100), shift = 0.5 * side * (1 - s);
+    return lk_affine_multiply((lk_affine){{{s, 0, shift}, {0, s, shift}}}, frame_to_crop);
 }
 
-static bool multiply_by_hull(lk_image *alpha, const lk_landmarks *points, lk_affine frame_to_alpha, lk_error *err) {
-    lk_image hull = {0};
-    lk_landmarks on_grid = lk_landmarks_transform(points, frame_to_alpha);
-    bool ok = lk_image_alloc(&hull, alpha->width, alpha->height, 1, LK_F32, err) && lk_face_hull(&on_grid, &hull, err);
-    for (int y = 0; ok && y < alpha->height; y++)
-        for (int x = 0; x < alpha->width; x++) lk_row_f32(alpha, y)[x] *= lk_row_f32(&hull, y)[x];
-    lk_image_free(&hull);
+/* ---- Prepare --------------------------------------------------------------------------------------------- */
+
+/* What counts for colours: the whole crop, or what shows of the face and is face in dst too (background inside the mask
+ * would spoil the statistics). `weights` stays without an image for the whole. */
+static bool color_weights(const lk_blend *b, const lk_face_images *f, lk_affine crop_to_alpha, bool whole,
+                          lk_image *weights, lk_error *err) {
+    *weights = (lk_image){0};
+    if (whole) return true;
+    lk_image fine = {0};
+    int n = f->original->width;
+    double mean[4], std[4];
+    bool ok = lk_image_copy(&b->alpha, &fine, err) && lk_mask_multiply_hull(&fine, f->points, crop_to_alpha, err) &&
+              lk_image_alloc(weights, n, n, 1, LK_F32, err) && lk_image_resize(&fine, weights, LK_AREA, err);
+    if (ok) lk_image_mean_std(weights, NULL, mean, std);
+    if (ok && mean[0] < 1e-3) ok = lk_image_resize(&b->alpha, weights, LK_AREA, err);
+    lk_image_free(&fine);
     return ok;
 }
 
-static void clear_border(lk_image *alpha, int border) {
-    int n = alpha->width;
-    for (int y = 0; y < n; y++)
-        for (int x = 0; x < n; x++)
-            if (x < border || y < border || x >= n - border || y >= n - border) lk_row_f32(alpha, y)[x] = 0;
-}
-
-/* Erode, then fade inwards: a Gaussian of a quarter of the fade's width, centred half of it inside the border and cut
- * at two deviations, so that it begins and ends exactly. */
-static bool shape_mask(lk_image *alpha, const lk_composite_options *o, lk_error *err) {
-    double mean[4], std[4];
-    lk_image_mean_std(alpha, NULL, mean, std);
-    double size = sqrt(mean[0]) * alpha->width, fade = fmax(o->blur, 0) / 100 * size, sigma = fade / 4;
-    int shrink = (int)lrint(o->erode / 100 * size + fade / 2);
-    bool ok = shrink >= 0 ? lk_image_erode(alpha, shrink, err) : lk_image_dilate(alpha, -shrink, err);
-    /* The blur mirrors what lies beyond the crop; at 2.3 deviations from the border both tails together are cut. */
-    int border = (int)ceil(2.3 * sigma) + 1;
-    if (border > alpha->width / 2) border = alpha->width / 2;
-    clear_border(alpha, border);
-    if (!ok || sigma <= 0) return ok;
-    if (!lk_image_blur(alpha, sigma, err)) return false;
-    for (int y = 0; y < alpha->height; y++)
-        for (int x = 0; x < alpha->width; x++) {
-            float *v = &lk_row_f32(alpha, y)[x];
-            *v = fminf(fmaxf((*v - (float)TAIL) / (float)(1 - 2 * TAIL), 0), 1);
-        }
-    return true;
-}
-
-bool lk_transfer_color(lk_image *image, const lk_image *like, const lk_image *weights, lk_error *err) {
-    lk_image target;
-    if (!lk_image_copy(like, &target, err)) return false;
-    lk_image_rgb_to_lab(&target);
-    lk_image_rgb_to_lab(image);
-    double from[4], from_std[4], to[4], to_std[4];
-    lk_image_mean_std(image, weights, from, from_std);
-    lk_image_mean_std(&target, weights, to, to_std);
-    lk_image_free(&target);
-    for (int c = 0; c < 3; c++) {
-        double ratio = from_std[c] > 1e-6 ? to_std[c] / from_std[c] : 1;
-        ratio = fmin(fmax(ratio, 1 / MAX_RATIO), MAX_RATIO);
-        float a = (float)ratio, b = (float)(to[c] - ratio * from[c]);
-        for (int y = 0; y < image->height; y++)
-            for (int x = 0; x < image->width; x++) {
-                float *v = &lk_row_f32(image, y)[3 * x + c];
-                *v = a * *v + b;
-            }
+/* The mask's support without a margin of a pixel, as the place where the face's own gradients hold. */
+static bool clone(lk_image *face, const lk_blend *b, const lk_image *under, lk_error *err) {
+    lk_image inside;
+    if (!lk_image_alloc(&inside, face->width, face->height, 1, LK_F32, err)) return false;
+    bool ok = lk_image_resize(&b->alpha, &inside, LK_AREA, err);
+    for (int i = 0; ok && i < face->width * face->height; i++) {
+        float *v = &((float *)inside.data)[i];
+        *v = (double)*v > VISIBLE ? 1 : 0;
     }
-    lk_image_lab_to_rgb(image);
-    return true;
+    ok = ok && lk_poisson_clone(face, under, &inside, err);
+    lk_image_free(&inside);
+    return ok;
 }
 
-/* What shows of the face and is face in dst too: background inside the mask would spoil the statistics. */
-static bool match_colors(lk_blend *b, const lk_image *original, const lk_landmarks *points, lk_error *err) {
-    lk_image fine = {0}, weights = {0};
-    bool ok = lk_image_copy(&b->alpha, &fine, err) && multiply_by_hull(&fine, points, b->frame_to_alpha, err) &&
-              lk_image_alloc(&weights, original->width, original->height, 1, LK_F32, err) &&
-              lk_image_resize(&fine, &weights, LK_AREA, err);
-    double mean[4], std[4];
-    if (ok) lk_image_mean_std(&weights, NULL, mean, std);
-    if (ok && mean[0] < 1e-3) ok = lk_image_resize(&b->alpha, &weights, LK_AREA, err);
-    ok = ok && lk_transfer_color(&b->face, original, &weights, err);
-    lk_image_free(&fine);
+static bool correct(lk_image *face, const lk_blend *b, const lk_face_images *f, const lk_image *weights,
+                    const lk_composite_options *o, lk_error *err) {
+    const lk_image *w = weights->data ? weights : NULL;
+    if (!lk_transfer_color(face, f->original, w, o->color, err)) return false;
+    if (is_seamless(o->mode) && !clone(face, b, f->under ? f->under : f->original, err)) return false;
+    if (o->mode == LK_MODE_HIST_MATCH || o->mode == LK_MODE_SEAMLESS_HIST_MATCH)
+        lk_match_histograms(face, f->original, w);
+    return o->mode != LK_MODE_HIST_MATCH_BW || lk_match_luma(face, f->original, w, err);
+}
+
+/* The change that colour transfer and mode make, as a picture of its own. */
+static bool find_change(lk_blend *b, const lk_face_images *f, lk_affine crop_to_alpha, const lk_composite_options *o,
+                        lk_error *err) {
+    if (lk_mode_is_raw(o->mode) || (o->color == LK_COLOR_NONE && o->mode == LK_MODE_OVERLAY)) return true;
+    lk_image weights = {0};
+    bool ok = lk_image_copy(&b->face, &b->change, err) &&
+              color_weights(b, f, crop_to_alpha, o->whole_color, &weights, err) &&
+              correct(&b->change, b, f, &weights, o, err);
+    float *v = b->change.data;
+    const float *p = b->face.data;
+    size_t n = (size_t)b->face.width * (size_t)b->face.height * 3;
+    for (size_t i = 0; ok && i < n; i++) v[i] -= p[i];
     lk_image_free(&weights);
     return ok;
 }
 
+bool lk_blend_prepare(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err) {
+    int n = f->prediction->width, side = lk_mask_side(n);
+    *b = (lk_blend){.mode = o->mode, .frame_to_face = lk_output_grid(f->frame_to_crop, n, o->scale)};
+    lk_affine to_alpha = lk_between_grids(n, side), crop_to_alpha = lk_affine_multiply(to_alpha, f->frame_to_crop);
+    b->frame_to_alpha = lk_affine_multiply(to_alpha, b->frame_to_face);
+    if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err) || !lk_image_copy(f->prediction, &b->face, err))
+        return false;
+    if (o->mode == LK_MODE_RAW_FACE || o->mode == LK_MODE_RAW_PREDICTION) {
+        for (int i = 0; i < side * side; i++) ((float *)b->alpha.data)[i] = 1;
+        return true;
+    }
+    if (!lk_mask_make(&b->alpha, f->mask, f->points, crop_to_alpha, o, err)) return false;
+    if (o->super_resolution > 0 && !lk_image_copy(f->under ? f->under : f->original, &b->original, err)) return false;
+    return find_change(b, f, crop_to_alpha, o, err);
+}
+
+/* ---- Steady ---------------------------------------------------------------------------------------------- */
+
+static LK_HOT void add_weighted(float *restrict sum, const float *v, float w, size_t n) {
+    for (size_t i = 0; i < n; i++) sum[i] += w * v[i];
+}
+
+static LK_HOT void add_masked(float *restrict sum, float *restrict total, const float *change, const float *mask,
+                              float w, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        float m = w * (mask[i] + 1e-4f);
+        total[i] += m;
+        for (size_t c = 0; c < 3; c++) sum[3 * i + c] += m * change[3 * i + c];
+    }
+}
+
+static bool average_change(lk_blend *b, const lk_blend *const *around, const double *weights, int count,
+                           lk_error *err) {
+    int n = b->face.width;
+    size_t pixels = (size_t)n * (size_t)n;
+    lk_image total = {0}, mask = {0};
+    bool ok = lk_image_alloc(&b->change, n, n, 3, LK_F32, err) && lk_image_alloc(&total, n, n, 1, LK_F32, err) &&
+              lk_image_alloc(&mask, n, n, 1, LK_F32, err);
+    for (int k = 0; ok && k < count; k++) {
+        if (!around[k]->change.data) continue;
+        ok = lk_image_resize(&around[k]->alpha, &mask, LK_AREA, err);
+        if (ok) add_masked(b->change.data, total.data, around[k]->change.data, mask.data, (float)weights[k], pixels);
+    }
+    float *v = b->change.data;
+    const float *t = total.data;
+    for (size_t i = 0; ok && i < pixels; i++)
+        for (size_t c = 0; c < 3; c++) v[3 * i + c] /= t[i] > 0 ? t[i] : 1;
+    lk_image_free(&total);
+    lk_image_free(&mask);
+    return ok;
+}
+
+bool lk_blend_steady(lk_blend *b, const lk_blend *own, const lk_blend *const *around, const double *weights, int count,
+                     lk_error *err) {
+    *b = *own;
+    b->face = b->change = b->alpha = b->original = (lk_image){0};
+    if (!lk_image_copy(&own->face, &b->face, err)) return false;
+    if (own->original.data && !lk_image_copy(&own->original, &b->original, err)) return false;
+    int side = own->alpha.width;
+    if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err)) return false;
+    double total = 0;
+    for (int k = 0; k < count; k++) total += weights[k];
+    for (int k = 0; k < count; k++)
+        add_weighted(b->alpha.data, around[k]->alpha.data, (float)(weights[k] / total), (size_t)side * (size_t)side);
+    return !own->change.data || average_change(b, around, weights, count, err);
+}
+
+/* ---- Finish ---------------------------------------------------------------------------------------------- */
+
 /* Where the crop has more pixels than the frame, the face is smoothed first, as if it had been averaged down. */
-static bool smooth_for_frame(lk_image *face, lk_affine frame_to_crop, lk_error *err) {
-    double a = frame_to_crop.m[0][0], b = frame_to_crop.m[1][0], scale = sqrt(a * a + b * b);
+static bool smooth_for_frame(lk_image *face, lk_affine frame_to_face, lk_error *err) {
+    double a = frame_to_face.m[0][0], b = frame_to_face.m[1][0], scale = sqrt(a * a + b * b);
     return scale <= 1 || lk_image_blur(face, 0.5 * sqrt(scale * scale - 1), err);
 }
 
-bool lk_blend_prepare(lk_blend *b, const lk_image *prediction, const lk_image *mask, const lk_image *original,
-                      lk_affine frame_to_crop, const lk_landmarks *points, const lk_composite_options *o,
-                      lk_error *err) {
-    *b = (lk_blend){.frame_to_face = frame_to_crop};
-    int n = prediction->width, side = n < ALPHA_SIDE ? ALPHA_SIDE : n;
-    b->frame_to_alpha = lk_affine_multiply(between_grids(n, side), frame_to_crop);
-    if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err)) return false;
-    if (o->mask == LK_MASK_HULL) {
-        for (int i = 0; i < side * side; i++) ((float *)b->alpha.data)[i] = 1;
-    } else {
-        if (!mask || !mask->data) return lk_fail(err, LK_ERR_USAGE, "this model predicts no mask; use --mask hull");
-        if (!predicted_mask(mask, &b->alpha, err)) return false;
+bool lk_blend_finish(lk_blend *b, const lk_composite_options *o, const lk_affine *before, const lk_affine *after,
+                     lk_error *err) {
+    if (b->change.data) {
+        float *v = b->face.data;
+        const float *d = b->change.data;
+        size_t n = (size_t)b->face.width * (size_t)b->face.height * 3;
+        for (size_t i = 0; i < n; i++) v[i] += d[i];
     }
-    if (o->mask != LK_MASK_PREDICTED && !multiply_by_hull(&b->alpha, points, b->frame_to_alpha, err)) return false;
-    if (!shape_mask(&b->alpha, o, err) || !lk_image_copy(prediction, &b->face, err)) return false;
-    if (o->color == LK_COLOR_RCT && !match_colors(b, original, points, err)) return false;
-    return smooth_for_frame(&b->face, frame_to_crop, err);
+    if (lk_mode_is_raw(b->mode)) return smooth_for_frame(&b->face, b->frame_to_face, err);
+    if (!lk_sharpen(&b->face, o->sharpen / 100, o->sharpen_kernel == 1, err)) return false;
+    if (o->motion_blur > 0 && before && after && !lk_motion_blur(&b->face, *before, *after, o->motion_blur / 100, err))
+        return false;
+    return smooth_for_frame(&b->face, b->frame_to_face, err);
 }
+
+/* ---- Into the frame -------------------------------------------------------------------------------------- */
 
 lk_rect lk_crop_window(lk_affine frame_to_crop, double x0, double y0, double x1, double y1, int frame_width,
                        int frame_height) {
@@ -173,19 +223,63 @@ static LK_HOT void blend_row(float *restrict frame, const float *restrict face, 
         }
 }
 
-bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, lk_error *err) {
+/* The frame's detail that the crop cannot hold, on top of the face. */
+static bool add_detail(lk_image *face, const lk_blend *b, const lk_image *frame, lk_affine to_window, double amount,
+                       lk_error *err) {
+    lk_image coarse;
+    if (!lk_image_alloc(&coarse, face->width, face->height, 3, LK_F32, err)) return false;
+    bool ok = lk_image_warp_affine(&b->original, &coarse, to_window, LK_BICUBIC, LK_BORDER_REPLICATE, err);
+    for (int y = 0; ok && y < face->height; y++) {
+        float *v = lk_row_f32(face, y);
+        const float *fine = lk_row_f32(frame, y), *low = lk_row_f32(&coarse, y);
+        for (int i = 0; i < 3 * face->width; i++) v[i] += (float)amount * (fine[i] - low[i]);
+    }
+    lk_image_free(&coarse);
+    return ok;
+}
+
+/* The noise that the frame has here and the face lacks. */
+static bool match_grain(lk_image *face, const lk_image *frame, const lk_image *alpha, double amount, uint64_t seed,
+                        lk_error *err) {
+    double there = lk_noise_level(frame, alpha, err), here = there < 0 ? -1 : lk_noise_level(face, alpha, err);
+    if (here < 0) return false;
+    if (there > here) lk_add_grain(face, alpha, amount * sqrt(there * there - here * here), seed, 0);
+    return true;
+}
+
+static void show(lk_image *shown, const lk_image *alpha) {
+    for (int y = 0; y < alpha->height; y++)
+        for (int x = 0; x < alpha->width; x++) {
+            float *v = &lk_row_f32(shown, y)[x];
+            *v = fmaxf(*v, lk_row_f32(alpha, y)[x]);
+        }
+}
+
+static bool dress(const lk_blend *b, lk_image *face, const lk_image *alpha, const lk_image *frame, lk_affine to_window,
+                  const lk_composite_options *o, uint64_t seed, lk_error *err) {
+    if (b->mode == LK_MODE_RAW_MASK)
+        for (int i = 0; i < face->width * face->height * 3; i++) ((float *)face->data)[i] = 1;
+    if (lk_mode_is_raw(b->mode)) return true;
+    if (b->original.data && !add_detail(face, b, frame, to_window, o->super_resolution / 100, err)) return false;
+    return !(o->grain > 0) || match_grain(face, frame, alpha, o->grain / 100, seed, err);
+}
+
+bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, const lk_composite_options *o, uint64_t seed,
+                    lk_image *shown, lk_error *err) {
     lk_affine into = {{{1, 0, -window.x}, {0, 1, -window.y}}}, face_to_frame, alpha_to_frame;
     if (!lk_affine_invert(b->frame_to_face, &face_to_frame) || !lk_affine_invert(b->frame_to_alpha, &alpha_to_frame))
         return lk_fail(err, LK_ERR_FORMAT, "the alignment of this face cannot be inverted");
     lk_image face = {0}, alpha = {0};
+    lk_affine to_window = lk_affine_multiply(into, face_to_frame);
     bool ok = lk_image_alloc(&face, window.width, window.height, 3, LK_F32, err) &&
               lk_image_alloc(&alpha, window.width, window.height, 1, LK_F32, err) &&
-              lk_image_warp_affine(&b->face, &face, lk_affine_multiply(into, face_to_frame), LK_BICUBIC,
-                                   LK_BORDER_REPLICATE, err) &&
+              lk_image_warp_affine(&b->face, &face, to_window, LK_BICUBIC, LK_BORDER_REPLICATE, err) &&
               lk_image_warp_affine(&b->alpha, &alpha, lk_affine_multiply(into, alpha_to_frame), LK_BILINEAR,
-                                   LK_BORDER_CONSTANT, err);
+                                   LK_BORDER_CONSTANT, err) &&
+              dress(b, &face, &alpha, frame, to_window, o, seed, err);
     for (int y = 0; ok && y < window.height; y++)
         blend_row(lk_row_f32(frame, y), lk_row_f32(&face, y), lk_row_f32(&alpha, y), window.width);
+    if (ok && shown) show(shown, &alpha);
     lk_image_free(&face);
     lk_image_free(&alpha);
     return ok;
@@ -193,11 +287,21 @@ bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, lk_error
 
 void lk_blend_free(lk_blend *b) {
     lk_image_free(&b->face);
+    lk_image_free(&b->change);
     lk_image_free(&b->alpha);
+    lk_image_free(&b->original);
 }
 
 static bool is_float_square(const lk_image *image, int side, int channels) {
     return image->type == LK_F32 && image->channels == channels && image->width == side && image->height == side;
+}
+
+/* dst's crop on the output's grid, from the window of the frame. */
+static bool cut_under(const lk_image *frame, lk_rect window, lk_affine grid, int side, lk_image *under, lk_error *err) {
+    lk_affine from_window = {{{1, 0, window.x}, {0, 1, window.y}}};
+    return lk_image_alloc(under, side, side, 3, LK_F32, err) &&
+           lk_image_warp_affine(frame, under, lk_affine_multiply(grid, from_window), LK_BICUBIC, LK_BORDER_REPLICATE,
+                                err);
 }
 
 bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, const lk_image *mask,
@@ -210,9 +314,19 @@ bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, c
     if (!is_float_square(prediction, n, 3) || !is_float_square(original, n, 3) ||
         (mask && mask->data && !is_float_square(mask, n, 1)))
         return lk_fail(err, LK_ERR_USAGE, "prediction, mask and original must be float squares of one size");
-    lk_blend b;
-    bool ok = lk_blend_prepare(&b, prediction, mask, original, frame_to_crop, points, o, err) &&
-              lk_blend_apply(&b, frame, window, err);
+    lk_blend b = {0};
+    lk_image under = {0};
+    lk_face_images f = {prediction, mask, original, NULL, frame_to_crop, points};
+    bool ok = true;
+    if (lk_needs_under(o)) {
+        ok = cut_under(frame, window, lk_output_grid(frame_to_crop, n, o->scale), n, &under, err);
+        f.under = &under;
+    }
+    ok = ok && lk_blend_prepare(&b, &f, o, err) && lk_blend_finish(&b, o, NULL, NULL, err);
+    for (int y = 0; ok && lk_mode_on_black(o->mode) && y < frame->height; y++)
+        memset(lk_row_f32(frame, y), 0, (size_t)frame->width * 3 * sizeof(float));
+    ok = ok && lk_blend_apply(&b, frame, window, o, 0, NULL, err);
     lk_blend_free(&b);
+    lk_image_free(&under);
     return ok;
 }

@@ -1,32 +1,61 @@
-/* Inside the merge room: a predicted face made ready, so that only the part of the frame that it changes is touched. */
+/* Inside the merge room: a predicted face made ready in its crop, and put into its frame.
+ *
+ *     prepare   its mask, and what colour transfer and mode change of it
+ *     steady    mask and change averaged with those of the frames around
+ *     finish    the change made, sharpening, motion blur
+ *     apply     into the window of the frame that it touches */
 #ifndef LIKENESS_MERGE_BLEND_H
 #define LIKENESS_MERGE_BLEND_H
 
 #include "likeness/merge.h"
 
 typedef struct lk_blend {
-    lk_image face;  /* the prediction in dst's colours; float RGB */
-    lk_image alpha; /* its share of each pixel, 0–1; float, one channel, a grid of its own over the same square */
+    int mode;
+    lk_image face;     /* the prediction; after finishing: as it goes into the frame; float RGB [R, R] */
+    lk_image change;   /* what is to be added to it; no image: nothing */
+    lk_image alpha;    /* its share of each pixel, 0–1; float, one channel, a grid of its own over the same square */
+    lk_image original; /* dst's crop on the output's grid; only where it is needed */
     lk_affine frame_to_face;  /* frame pixels to pixels of `face` */
     lk_affine frame_to_alpha; /* frame pixels to pixels of `alpha` */
 } lk_blend;
 
-/* Arguments as lk_composite's. The caller frees the blend, after a failure too. */
-bool lk_blend_prepare(lk_blend *b, const lk_image *prediction, const lk_image *mask, const lk_image *original,
-                      lk_affine frame_to_crop, const lk_landmarks *points, const lk_composite_options *o,
-                      lk_error *err);
+/* What a face brings along. Images float, [R, R]; `under`: dst's crop on the output's grid (lk_output_grid), NULL where
+ * that is `original`'s. */
+typedef struct lk_face_images {
+    const lk_image *prediction, *mask, *original, *under;
+    lk_affine frame_to_crop;
+    const lk_landmarks *points; /* in the frame */
+} lk_face_images;
+
+/* Where an output face scale puts the face: the matrix divided by 1 + percent/100 about the crop's centre. */
+lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent);
+/* Whether the options need `under`. */
+bool lk_needs_under(const lk_composite_options *o);
+
+/* Points in the frame. The caller frees the blend, after a failure too. */
+bool lk_blend_prepare(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
+/* `b`: a copy of `own` with the mask and the change averaged over `around` (its own among them) by these weights; a pixel's
+ * change counts as far as the mask is there. */
+bool lk_blend_steady(lk_blend *b, const lk_blend *own, const lk_blend *const *around, const double *weights, int count,
+                     lk_error *err);
+/* before, after: as lk_motion_blur's; NULL: the face stands still. */
+bool lk_blend_finish(lk_blend *b, const lk_composite_options *o, const lk_affine *before, const lk_affine *after,
+                     lk_error *err);
 /* The part of a frame that the blend changes, widened to even borders (at an odd frame's edge: to the edge); width 0
  * when it changes nothing. */
 lk_rect lk_blend_window(const lk_blend *b, int frame_width, int frame_height);
-bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, lk_error *err);
+/* frame: float RGB of the window. shown: NULL, or a float image [window] that gets the largest of itself and the mask.
+ * seed: of the grain. */
+bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, const lk_composite_options *o, uint64_t seed,
+                    lk_image *shown, lk_error *err);
 void lk_blend_free(lk_blend *b);
 
-/* Reinhard et al. 2001 in Lab: mean and deviation of `image` within the weights become those of `like`. Both float RGB of
- * one size, changed in place / left alone. */
-bool lk_transfer_color(lk_image *image, const lk_image *like, const lk_image *weights, lk_error *err);
-
-/* The smallest window with even borders around the square [−margin, size − 1 + margin]² of a crop, within the frame. */
+/* The smallest window with even borders around the rectangle [x0, x1] × [y0, y1] of a crop, within the frame. */
 lk_rect lk_crop_window(lk_affine frame_to_crop, double x0, double y0, double x1, double y1, int frame_width,
                        int frame_height);
+
+/* Raw modes on black wipe the frame first. */
+bool lk_mode_on_black(int mode);
+bool lk_mode_is_raw(int mode);
 
 #endif

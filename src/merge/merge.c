@@ -226,13 +226,16 @@ static void *predict(void *user) {
 /* ---- Composite ------------------------------------------------------------------------------------------- */
 
 static bool composite_face(merge *m, lk_frame *frame, const face_job *f, lk_error *err) {
-    lk_blend blend;
+    lk_blend blend = {0};
     lk_image rgb = {0};
-    bool ok = lk_blend_prepare(&blend, &f->swap, &f->mask, &f->crop, f->frame_to_crop, &f->points, &m->composite, err);
+    lk_face_images images = {&f->swap, &f->mask, &f->crop, NULL, f->frame_to_crop, &f->points};
+    bool ok = lk_blend_prepare(&blend, &images, &m->composite, err) &&
+              lk_blend_finish(&blend, &m->composite, NULL, NULL, err);
     lk_rect window = {0};
     if (ok) window = lk_blend_window(&blend, lk_frame_width(frame), lk_frame_height(frame));
     if (ok && window.width > 0)
-        ok = lk_frame_rgb(frame, window, LK_F32, &rgb, err) && lk_blend_apply(&blend, &rgb, window, err) &&
+        ok = lk_frame_rgb(frame, window, LK_F32, &rgb, err) &&
+             lk_blend_apply(&blend, &rgb, window, &m->composite, 0, NULL, err) &&
              lk_frame_set_rgb(frame, window, &rgb, err);
     lk_image_free(&rgb);
     lk_blend_free(&blend);

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "blend.h"
+#include "color.h"
 
 /* 68 points of a plain oval face that fills the middle of a crop of `side` pixels. */
 static lk_landmarks oval(int side) {
@@ -54,7 +55,7 @@ static lk_landmarks points_in_frame(int side, lk_affine frame_to_crop) {
     return lk_landmarks_transform(&l, back);
 }
 
-/* The aligned crop as its own prediction gives the frame back, whatever mask, colour transfer and size. */
+/* The aligned crop as its own prediction gives the frame back, whatever mode, mask, colour transfer and size. */
 static void perfect_prediction(void **state) {
     (void)state;
     lk_error err = {0};
@@ -69,9 +70,10 @@ static void perfect_prediction(void **state) {
         lk_landmarks points = points_in_frame(side, m), in_crop = oval(side);
         test_ok(lk_image_warp_affine(&frame, &crop, m, LK_BICUBIC, LK_BORDER_REPLICATE, &err), &err);
         test_ok(lk_face_hull(&in_crop, &mask, &err), &err);
-        for (int mode = 0; mode < 3; mode++)
-            for (int color = 0; color < 2; color++) {
-                lk_composite_options o = {.erode = 2, .blur = 14, .color = color, .mask = mode};
+        for (int mode = LK_MODE_OVERLAY; mode <= LK_MODE_SEAMLESS_HIST_MATCH; mode++)
+            for (int color = LK_COLOR_NONE; color <= LK_COLOR_SOT; color++) {
+                if (color > LK_COLOR_RCT && (mode > LK_MODE_OVERLAY || k != 1)) continue;
+                lk_composite_options o = {.mode = mode, .erode = 2, .blur = 14, .color = color, .mask = color % 3};
                 lk_image out;
                 test_ok(lk_image_copy(&frame, &out, &err), &err);
                 lk_rect all = {0, 0, 420, 330};
@@ -182,16 +184,16 @@ static void window_holds_all(void **state) {
         double cx = lk_rng_uniform(&rng, -40, 200), cy = lk_rng_uniform(&rng, -40, 160);
         lk_affine m = placed(64, cx, cy, lk_rng_uniform(&rng, 0.4, 2), lk_rng_uniform(&rng, -3, 3));
         lk_blend b;
-        test_ok(lk_blend_prepare(&b, &face, &mask, &face, m, &none, &o, &err), &err);
+        test_ok(lk_blend_prepare(&b, &(lk_face_images){&face, &mask, &face, NULL, m, &none}, &o, &err), &err);
         lk_rect w = lk_blend_window(&b, W, H);
         lk_image whole = new_image(W, H, 3), part = {0};
-        test_ok(lk_blend_apply(&b, &whole, (lk_rect){0, 0, W, H}, &err), &err);
+        test_ok(lk_blend_apply(&b, &whole, (lk_rect){0, 0, W, H}, &o, 0, NULL, &err), &err);
         if (w.width > 0) {
             assert_true(w.x % 2 == 0 && w.y % 2 == 0 && w.x >= 0 && w.y >= 0);
             assert_true((w.x + w.width) % 2 == 0 || w.x + w.width == W);
             assert_true((w.y + w.height) % 2 == 0 || w.y + w.height == H);
             part = new_image(w.width, w.height, 3);
-            test_ok(lk_blend_apply(&b, &part, w, &err), &err);
+            test_ok(lk_blend_apply(&b, &part, w, &o, 0, NULL, &err), &err);
         }
         for (int y = 0; y < H; y++)
             for (int x = 0; x < W; x++) {
@@ -224,7 +226,7 @@ static void color_transfer(void **state) {
         memcpy((float *)like.data + 3 * i, row + 10 * i + 3, 3 * sizeof(float));
         ((float *)weights.data)[i] = row[10 * i + 6];
     }
-    test_ok(lk_transfer_color(&image, &like, &weights, &err), &err);
+    test_ok(lk_transfer_color(&image, &like, &weights, LK_COLOR_RCT, &err), &err);
     for (int i = 0; i < SIDE * SIDE; i++)
         for (int c = 0; c < 3; c++) assert_true(fabsf(((float *)image.data)[3 * i + c] - row[10 * i + 7 + c]) < 2e-4f);
     free(data);
@@ -239,7 +241,7 @@ static void flat_prediction(void **state) {
     lk_error err = {0};
     lk_image flat = new_image(32, 32, 3), like = texture(32, 32);
     fill(&flat, 0.7f);
-    test_ok(lk_transfer_color(&flat, &like, NULL, &err), &err);
+    test_ok(lk_transfer_color(&flat, &like, NULL, LK_COLOR_RCT, &err), &err);
     const float *v = flat.data;
     for (int i = 1; i < 32 * 32; i++) assert_true(fabsf(v[3 * i] - v[0]) < 1e-3f);
     assert_true(fabsf(v[0] - 0.5f) < 0.05f);
