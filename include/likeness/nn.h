@@ -10,7 +10,7 @@
  * Shapes are written [N, C, H, W]. In memory activations are channels-last: pixel (n, y, x) holds its C values side by
  * side, so an interleaved image is a tensor as it stands. Parameters are exchanged with the outside in the order
  * [out, in/groups, kh, kw] (as PyTorch); inside, they live in the executor's own layout. All numbers are float32 to
- * the outside.
+ * the outside, whatever the precision inside.
  *
  * A graph may be freed after compiling. An executor belongs to one thread at a time. */
 #ifndef LIKENESS_NN_H
@@ -157,10 +157,21 @@ bool lk_nn_peers_broadcast(lk_nn_peers *peers, void *data, size_t size, lk_error
 
 /* ---- Plan ------------------------------------------------------------------------------------------------ */
 
+/* Which numbers convolutions and dense layers multiply. Sums, losses, the parameters themselves and Adam are float32 in
+ * both; with bfloat16 the layers see parameters and activations rounded to it, and activations are kept so. */
+typedef enum lk_nn_precision {
+    LK_NN_F32,
+    LK_NN_BF16,
+    LK_NN_AUTO, /* bfloat16 for training where the processor multiplies it natively, else float32 */
+} lk_nn_precision;
+/* Does this processor multiply bfloat16 natively (AVX-512 BF16 or AMX)? */
+bool lk_nn_has_bf16(void);
+
 typedef struct lk_nn_options {
     bool train;          /* differentiate the losses, keep optimizer states */
     bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
     uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */
+    int precision;       /* lk_nn_precision */
     int threads;         /* of the processor, at most; 0: as many as lk_threads() says */
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */

@@ -140,7 +140,7 @@ static void concat(backward *b, const lk_node *n, int dy) {
         lk_nn_shape s = b->g->tensors[n->in[i]].shape;
         bool channels = n->op == LK_OP_CONCAT_CHANNELS;
         if (wanted(b, n->in[i])) {
-            size_t sample = lk_nn_count(lk_shape(1, s.c, s.h, s.w)) * sizeof(float);
+            size_t sample = lk_nn_count(lk_shape(1, s.c, s.h, s.w));
             contribute(b, n->in[i],
                        channels ? op(b, LK_OP_SLICE_CHANNELS, s, &(lk_attributes){.i = {at}}, 1, &dy)
                                 : lk_graph_view(b->g, dy, s, (size_t)at * sample));
@@ -157,7 +157,7 @@ static void view(backward *b, const lk_node *n, int dy) {
         contribute(b, x, lk_graph_view(b->g, dy, s, 0));
         return;
     }
-    size_t sample = lk_nn_count(lk_shape(1, s.c, s.h, s.w)) * sizeof(float);
+    size_t sample = lk_nn_count(lk_shape(1, s.c, s.h, s.w));
     lk_attributes a = {.i = {(int)(v->offset / sample)}};
     contribute(b, x, op(b, LK_OP_SLICE_BATCH_BACK, s, &a, 1, &dy));
 }

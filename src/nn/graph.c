@@ -61,6 +61,7 @@ static const char *const op_names[LK_OP_COUNT] = {
     [LK_OP_ADAM] = "adam",
     [LK_OP_REDUCE_START] = "reduce_start",
     [LK_OP_REDUCE_WAIT] = "reduce_wait",
+    [LK_OP_CONVERT] = "convert",
 };
 
 const char *lk_op_name(lk_op op) { return op_names[op]; }
@@ -375,7 +376,7 @@ lk_nn_t lk_nn_slice_batch(lk_nn_graph *g, lk_nn_t x, int first, int count) {
     if (first < 0 || count < 1 || first > s.n - count)
         return lk_graph_fail(g, "slice_batch: %d samples from %d on are not there in %d", count, first, s.n);
     lk_nn_shape one = lk_shape(1, s.c, s.h, s.w);
-    return lk_graph_view(g, x, lk_shape(count, s.c, s.h, s.w), (size_t)first * lk_nn_count(one) * sizeof(float));
+    return lk_graph_view(g, x, lk_shape(count, s.c, s.h, s.w), (size_t)first * lk_nn_count(one));
 }
 
 lk_nn_t lk_nn_concat_channels(lk_nn_graph *g, const lk_nn_t *x, int count) {

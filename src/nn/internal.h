@@ -66,6 +66,7 @@ typedef enum lk_op {
     LK_OP_ADAM,             /* parameter, gradient; changes the parameter */
     LK_OP_REDUCE_START,     /* begin to average a tensor over all processes, where it lies */
     LK_OP_REDUCE_WAIT,      /* the average is there */
+    LK_OP_CONVERT,          /* between float32 and bfloat16 */
     LK_OP_COUNT,
 } lk_op;
 
@@ -80,10 +81,11 @@ typedef struct lk_tensor {
     bool output;     /* to be read by name after a run */
     bool transposed; /* weights of a transposed convolution: [in, out, kh, kw] */
     int view_of;     /* the tensor in whose memory this one lies, or −1 */
-    size_t offset;   /* bytes into it */
+    size_t offset;   /* numbers into it */
 
     /* From here on: of the executor. */
     bool needs_gradient, pinned, scratch;
+    bool narrow; /* bfloat16 */
     size_t bytes;
     void *layout;    /* the backend's own; NULL: channels-last float32 */
     int first, last; /* steps of its life; first < 0: never used */
@@ -111,6 +113,7 @@ typedef struct lk_node {
     void *state;    /* the backend's own */
     size_t scratch; /* bytes that the node needs while it runs */
     int scratch_tensor;
+    bool narrow;    /* multiplies in bfloat16 */
     double seconds; /* spent in it so far, when profiling */
 } lk_node;
 
@@ -144,7 +147,7 @@ struct lk_nn_exec {
     lk_nn_adam adam;
     float adam_rate; /* of this step, bias correction included */
     double forward_flops, step_flops;
-    bool profile;
+    bool profile, narrow; /* narrow: multiplies in bfloat16 where it can */
 };
 
 /* How an executor's device does it. All memory that nodes see lies on that device. */
@@ -152,6 +155,11 @@ typedef struct lk_backend {
     const char *name;
     bool (*open)(lk_nn_exec *e, lk_error *err);
     void (*close)(lk_nn_exec *e);
+    /* Is bfloat16 quick here? */
+    bool (*narrow_device)(void);
+    /* Can this node multiply bfloat16 numbers, or (a node that only moves or combines numbers) take and give either type? */
+    bool (*narrow_node)(const lk_nn_exec *e, const lk_node *n);
+    bool (*any_type)(const lk_nn_exec *e, const lk_node *n);
     /* Choose algorithms and layouts; set node->scratch, and layout and bytes of parameters. No data yet. */
     bool (*prepare)(lk_nn_exec *e, lk_node *n, lk_error *err);
     /* All tensors have their data pointers now. */
@@ -188,6 +196,9 @@ bool lk_peers_wait(lk_nn_peers *p, lk_error *err); /* for the oldest start that 
 /* Fails, with a sentence, unless every process brings the same number. */
 bool lk_peers_agree(lk_nn_peers *p, uint64_t number, lk_error *err);
 
+/* types.c: which tensors are bfloat16; conversions are inserted where they meet float32. */
+bool lk_assign_types(lk_nn_exec *e, lk_error *err);
+
 /* params.c */
 bool lk_params_initialise(lk_nn_exec *e, lk_error *err);
 
@@ -197,6 +208,7 @@ bool lk_draw_convolution_aware(lk_nn_shape s, lk_rng *r, float *values);
 static inline bool lk_same_shape(lk_nn_shape a, lk_nn_shape b) {
     return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
 }
+static inline size_t lk_number_bytes(const lk_tensor *t) { return t->narrow ? 2 : 4; }
 static inline lk_nn_shape lk_shape(int n, int c, int h, int w) {
     lk_nn_shape s = {n, c, h, w};
     return s;

@@ -179,7 +179,7 @@ static void resolve_views(lk_nn_graph *g) {
         int t = i;
         size_t offset = 0;
         while (g->tensors[t].view_of >= 0) {
-            offset += g->tensors[t].offset;
+            offset += g->tensors[t].offset * lk_number_bytes(&g->tensors[t]);
             t = g->tensors[t].view_of;
         }
         if (t != i) g->tensors[i].data = g->tensors[t].data ? g->tensors[t].data + offset : NULL;
@@ -247,7 +247,8 @@ static bool collect_params(lk_nn_exec *e, lk_error *err) {
 
 static bool prepare(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
-    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].bytes = lk_nn_count(g->tensors[i].shape) * sizeof(float);
+    for (int i = 0; i < g->tensor_count; i++)
+        g->tensors[i].bytes = lk_nn_count(g->tensors[i].shape) * lk_number_bytes(&g->tensors[i]);
     for (int i = 0; i < g->node_count; i++)
         if (!e->backend->prepare(e, &g->nodes[i], err)) return lk_fail_in(err, "%s", lk_op_name(g->nodes[i].op));
     return true;
@@ -278,7 +279,7 @@ static bool peers_agree(const lk_nn_exec *e, lk_error *err) {
 static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
     if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
-    if (!e->backend->open(e, err) || !prepare(e, err)) return false;
+    if (!e->backend->open(e, err) || !lk_assign_types(e, err) || !prepare(e, err)) return false;
     lifetimes(e);
     share_in_place(&e->g);
     count_flops(e);

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <malloc.h>
+#include <math.h>
 
 #include "likeness/nn.h"
 
@@ -89,7 +90,69 @@ static void a_plan_is_what_is_taken(void **state) {
     lk_nn_graph_free(g);
 }
 
+static void fill(lk_nn_exec *e, const char *name, uint64_t stream) {
+    lk_rng r = lk_rng_make(5, stream);
+    lk_nn_t t = lk_nn_find(e, name);
+    float *x = lk_nn_data(e, t);
+    for (size_t i = 0; i < lk_nn_count(lk_nn_shape_in(e, t)); i++) x[i] = (float)lk_rng_uniform(&r, 0, 1);
+}
+
+static lk_nn_exec *trained(const lk_nn_options *o, int batch, int width, int steps) {
+    lk_error err = {0};
+    lk_nn_graph *g = network(batch, width);
+    lk_nn_exec *e = lk_nn_compile(g, o, &err);
+    test_ok(e, &err);
+    fill(e, "x", 1);
+    fill(e, "target", 2);
+    fill(e, "mask", 3);
+    for (int i = 0; i < steps; i++) test_ok(lk_nn_step(e, &(lk_nn_adam){1e-3f, 0.5f, 0.999f, 1e-8f}, &err), &err);
+    lk_nn_graph_free(g);
+    return e;
+}
+
+/* ‖a − b‖ / ‖b‖ of one slot of one parameter. */
+static double difference(const lk_nn_exec *a, const lk_nn_exec *b, int i, lk_nn_slot slot) {
+    size_t n = lk_nn_count(lk_nn_param_shape(a, i));
+    float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
+    assert_true(lk_nn_param_get(a, i, slot, p) && lk_nn_param_get(b, i, slot, q));
+    double d = 0, norm = 0;
+    for (size_t k = 0; k < n; k++) {
+        d += ((double)p[k] - (double)q[k]) * ((double)p[k] - (double)q[k]);
+        norm += (double)q[k] * (double)q[k];
+    }
+    free(p);
+    free(q);
+    return sqrt(d / norm);
+}
+
+/* One step in bfloat16 gives the gradients of float32 up to its rounding: 0.4 % in the last layer, more in deeper ones,
+ * where a rounded activation may change its sign and with it the slope of the leaky units. Eight steps lower the
+ * losses as far, which in that time fall by a quarter. */
+static void bfloat16_is_close(void **state) {
+    (void)state;
+    lk_nn_options exact = {.train = true, .keep_gradients = true}, narrow = exact;
+    narrow.precision = LK_NN_BF16;
+    lk_nn_exec *e = trained(&exact, 2, 32, 1), *n = trained(&narrow, 2, 32, 1);
+    double most = 0;
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        double d = difference(n, e, i, LK_NN_GRADIENT);
+        if (!(d < 0.12)) fail_msg("gradient of %s: relative difference %g", lk_nn_param_name(e, i), d);
+        if (d > most) most = d;
+    }
+    assert_true(most > 1e-4);
+    lk_nn_free(e);
+    lk_nn_free(n);
+    exact.keep_gradients = narrow.keep_gradients = false;
+    e = trained(&exact, 2, 32, 8), n = trained(&narrow, 2, 32, 8);
+    for (int i = 0; i < lk_nn_loss_count(e); i++) {
+        double p = (double)lk_nn_loss_value(n, i), q = (double)lk_nn_loss_value(e, i);
+        if (!(fabs(p - q) < 0.01 * q)) fail_msg("loss %s: %g, with float32 %g", lk_nn_loss_name(e, i), p, q);
+    }
+    lk_nn_free(e);
+    lk_nn_free(n);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken), cmocka_unit_test(bfloat16_is_close)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

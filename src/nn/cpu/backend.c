@@ -60,6 +60,7 @@ static const lk_cpu_op table[LK_OP_COUNT] = {
     [LK_OP_ADAM] = RUN(lk_cpu_adam),
     [LK_OP_REDUCE_START] = RUN(start_average),
     [LK_OP_REDUCE_WAIT] = RUN(wait_average),
+    [LK_OP_CONVERT] = RUN(lk_cpu_convert),
 };
 
 static const lk_cpu_op *row(const lk_node *n) {
@@ -96,6 +97,37 @@ static void release(lk_nn_exec *e, lk_node *n) {
     if (row(n)->release) row(n)->release(n);
 }
 
+bool lk_nn_has_bf16(void) {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512bf16");
+#else
+    return false;
+#endif
+}
+
+static bool narrow_node(const lk_nn_exec *e, const lk_node *n) {
+    return row(n) == &onednn && n->op != LK_OP_CONV_TRANSPOSED && lk_onednn_narrow(e, n);
+}
+
+static bool any_type(const lk_nn_exec *e, const lk_node *n) {
+    switch (n->op) {
+    case LK_OP_ADD:
+        return lk_same_shape(lk_cpu_shape(e, n->in[0]), lk_cpu_shape(e, n->in[1]));
+    case LK_OP_ACT:
+    case LK_OP_ACT_BACK:
+    case LK_OP_DEPTH_TO_SPACE:
+    case LK_OP_DEPTH_TO_SPACE_BACK:
+    case LK_OP_CONCAT_CHANNELS:
+    case LK_OP_SLICE_CHANNELS:
+    case LK_OP_SLICE_CHANNELS_BACK:
+    case LK_OP_CONCAT_BATCH:
+    case LK_OP_SLICE_BATCH_BACK:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static void *allocate(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }
 
 /* Channels-last ↔ [n, c, h, w]. */
@@ -130,6 +162,9 @@ const lk_backend lk_backend_cpu = {
     .name = "cpu",
     .open = lk_onednn_open,
     .close = lk_onednn_close,
+    .narrow_device = lk_nn_has_bf16,
+    .narrow_node = narrow_node,
+    .any_type = any_type,
     .prepare = prepare,
     .bind = bind,
     .run = run,

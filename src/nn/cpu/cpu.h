@@ -3,9 +3,13 @@
 #define LIKENESS_NN_CPU_H
 
 #include "../internal.h"
+#include "bf16.h"
 
 /* Loops below this many numbers run on one thread: waking the others would cost more. */
 #define LK_CPU_PARALLEL 16384
+
+/* So many numbers are widened, worked on and narrowed at a time: they stay in the first cache. */
+#define LK_CPU_CHUNK 1024
 
 static inline float *lk_cpu_data(const lk_nn_exec *e, int t) { return (float *)(void *)e->g.tensors[t].data; }
 static inline lk_nn_shape lk_cpu_shape(const lk_nn_exec *e, int t) { return e->g.tensors[t].shape; }
@@ -18,9 +22,22 @@ typedef struct lk_cpu_op {
     void (*release)(lk_node *n);
 } lk_cpu_op;
 
+/* convert.c */
+void lk_cpu_widen(const lk_bf16 *x, float *y, size_t n);
+void lk_cpu_narrow(const float *x, lk_bf16 *y, size_t n);
+void lk_cpu_copy(const char *from, bool from_narrow, char *to, bool to_narrow, size_t n);
+/* Numbers at … at + n of a tensor of either type as float32: in place, or in the buffer. And the way back: where to write
+ * them, and what to do when they are written. */
+const float *lk_cpu_read(const lk_nn_exec *e, int t, size_t at, size_t n, float *buffer);
+float *lk_cpu_room(const lk_nn_exec *e, int t, size_t at, float *buffer);
+void lk_cpu_written(const lk_nn_exec *e, int t, size_t at, size_t n, const float *buffer);
+bool lk_cpu_convert(lk_nn_exec *e, lk_node *n, lk_error *err);
+
 /* onednn.c */
 bool lk_onednn_open(lk_nn_exec *e, lk_error *err);
 void lk_onednn_close(lk_nn_exec *e);
+/* Has oneDNN a quick way to do this layer in bfloat16? */
+bool lk_onednn_narrow(const lk_nn_exec *e, const lk_node *n);
 bool lk_onednn_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_onednn_bind(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_onednn_run(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -14,9 +14,26 @@ bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err) {
     return out->layout != NULL;
 }
 
+/* A node's numbers in chunks, each as float32 whatever its tensors' types: body sees a, b and y of n numbers. */
+#define IN_CHUNKS(e, node, total, body)                                                                                \
+    _Pragma("omp parallel for if (total > LK_CPU_PARALLEL)") for (size_t at = 0; at < total; at += LK_CPU_CHUNK) {     \
+        float a_room[LK_CPU_CHUNK], b_room[LK_CPU_CHUNK];                                                              \
+        size_t n = total - at < LK_CPU_CHUNK ? total - at : LK_CPU_CHUNK;                                              \
+        const float *a = lk_cpu_read(e, (node)->in[0], at, n, a_room);                                                 \
+        const float *b = (node)->in_count > 1 ? lk_cpu_read(e, (node)->in[1], at, n, b_room) : NULL;                   \
+        float *y = lk_cpu_room(e, (node)->out[0], at, a_room);                                                         \
+        body;                                                                                                          \
+        lk_cpu_written(e, (node)->out[0], at, n, y);                                                                   \
+    }
+
 LK_HOT static void add_all(const float *a, const float *b, float *y, size_t n) {
-#pragma omp parallel for simd if (n > LK_CPU_PARALLEL)
+#pragma omp simd
     for (size_t i = 0; i < n; i++) y[i] = a[i] + b[i];
+}
+
+static void add_any(lk_nn_exec *e, const lk_node *node) {
+    size_t total = e->g.tensors[node->out[0]].bytes / lk_number_bytes(&e->g.tensors[node->out[0]]);
+    IN_CHUNKS(e, node, total, add_all(a, b, y, n))
 }
 
 LK_HOT static void subtract_all(const float *a, const float *b, float *y, size_t n) {
@@ -66,7 +83,7 @@ bool lk_cpu_binary(lk_nn_exec *e, lk_node *n, lk_error *err) {
     if (!lk_same_shape(s, t))
         spread(n->op, a, b, y, s, t);
     else if (n->op == LK_OP_ADD)
-        add_all(a, b, y, count);
+        add_any(e, n);
     else if (n->op == LK_OP_SUB)
         subtract_all(a, b, y, count);
     else
@@ -99,8 +116,7 @@ static inline float activate(lk_nn_act act, float alpha, float x) {
 LK_HOT static void activate_all(lk_nn_act act, float alpha, const float *x, float *y, size_t n) {
 #define EACH(kind)                                                                                                     \
     case kind:                                                                                                         \
-        _Pragma("omp parallel for simd if (n > LK_CPU_PARALLEL)") for (size_t i = 0; i < n; i++) y[i] =                \
-            activate(kind, alpha, x[i]);                                                                               \
+        _Pragma("omp simd") for (size_t i = 0; i < n; i++) y[i] = activate(kind, alpha, x[i]);                         \
         break;
     switch (act) {
         EACH(LK_NN_LINEAR)
@@ -115,10 +131,10 @@ LK_HOT static void activate_all(lk_nn_act act, float alpha, const float *x, floa
 #undef EACH
 }
 
-bool lk_cpu_activation(lk_nn_exec *e, lk_node *n, lk_error *err) {
+bool lk_cpu_activation(lk_nn_exec *e, lk_node *node, lk_error *err) {
     (void)err;
-    activate_all(n->a.conv.act, n->a.conv.alpha, lk_cpu_data(e, n->in[0]), lk_cpu_data(e, n->out[0]),
-                 lk_nn_count(lk_cpu_shape(e, n->in[0])));
+    size_t total = lk_nn_count(lk_cpu_shape(e, node->in[0]));
+    IN_CHUNKS(e, node, total, (void)b; activate_all(node->a.conv.act, node->a.conv.alpha, a, y, n))
     return true;
 }
 
@@ -143,8 +159,7 @@ static inline float slope(lk_nn_act act, float alpha, float y) {
 LK_HOT static void slope_all(lk_nn_act act, float alpha, const float *dy, const float *y, float *dx, size_t n) {
 #define EACH(kind)                                                                                                     \
     case kind:                                                                                                         \
-        _Pragma("omp parallel for simd if (n > LK_CPU_PARALLEL)") for (size_t i = 0; i < n; i++) dx[i] =               \
-            dy[i] * slope(kind, alpha, y[i]);                                                                          \
+        _Pragma("omp simd") for (size_t i = 0; i < n; i++) dx[i] = dy[i] * slope(kind, alpha, y[i]);                   \
         break;
     switch (act) {
         EACH(LK_NN_LEAKY)
@@ -158,10 +173,10 @@ LK_HOT static void slope_all(lk_nn_act act, float alpha, const float *dy, const 
 #undef EACH
 }
 
-bool lk_cpu_activation_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+bool lk_cpu_activation_back(lk_nn_exec *e, lk_node *node, lk_error *err) {
     (void)err;
-    slope_all(n->a.conv.act, n->a.conv.alpha, lk_cpu_data(e, n->in[0]), lk_cpu_data(e, n->in[1]),
-              lk_cpu_data(e, n->out[0]), lk_nn_count(lk_cpu_shape(e, n->in[0])));
+    size_t total = lk_nn_count(lk_cpu_shape(e, node->in[0]));
+    IN_CHUNKS(e, node, total, slope_all(node->a.conv.act, node->a.conv.alpha, a, b, y, n))
     return true;
 }
 

@@ -66,10 +66,10 @@ static bool is_dense(const lk_node *n) {
     return n->op == LK_OP_DENSE || n->op == LK_OP_DENSE_BACK_DATA || n->op == LK_OP_DENSE_BACK_WEIGHTS;
 }
 
-static dnnl_memory_desc_t activations(lk_nn_shape s, bool dense) {
+static dnnl_memory_desc_t activations(lk_nn_shape s, bool dense, bool narrow) {
     dnnl_memory_desc_t md;
     dnnl_dims_t dims = {s.n, s.c, s.h, s.w};
-    dnnl_memory_desc_init_by_tag(&md, dense ? 2 : 4, dims, dnnl_f32, dense ? dnnl_nc : dnnl_nhwc);
+    dnnl_memory_desc_init_by_tag(&md, dense ? 2 : 4, dims, narrow ? dnnl_bf16 : dnnl_f32, dense ? dnnl_nc : dnnl_nhwc);
     return md;
 }
 
@@ -80,21 +80,22 @@ static dnnl_memory_desc_t bias_desc(int outputs) {
     return md;
 }
 
-/* Weights [O, C/g, KH, KW]; `plain`: in that order, else as the primitive likes. */
-static dnnl_memory_desc_t weights_desc(lk_nn_shape s, int groups, bool dense, bool transposed, bool plain) {
+/* Weights [O, C/g, KH, KW]; `plain`: float32 in that order, else as the primitive likes. */
+static dnnl_memory_desc_t weights_desc(lk_nn_shape s, int groups, bool dense, bool transposed, bool plain,
+                                       dnnl_data_type_t type) {
     dnnl_memory_desc_t md;
     if (dense) {
         dnnl_dims_t dims = {s.n, s.c};
-        dnnl_memory_desc_init_by_tag(&md, 2, dims, dnnl_f32, plain ? dnnl_ab : dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&md, 2, dims, type, plain ? dnnl_ab : dnnl_format_tag_any);
     } else if (transposed) { /* [C, O, KH, KW] in memory; oneDNN speaks of it as O, C, KH, KW */
         dnnl_dims_t dims = {s.c, s.n, s.h, s.w};
-        dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, plain ? dnnl_bacd : dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&md, 4, dims, type, plain ? dnnl_bacd : dnnl_format_tag_any);
     } else if (groups > 1) {
         dnnl_dims_t dims = {groups, s.n / groups, s.c, s.h, s.w};
-        dnnl_memory_desc_init_by_tag(&md, 5, dims, dnnl_f32, plain ? dnnl_abcde : dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&md, 5, dims, type, plain ? dnnl_abcde : dnnl_format_tag_any);
     } else {
         dnnl_dims_t dims = {s.n, s.c, s.h, s.w};
-        dnnl_memory_desc_init_by_tag(&md, 4, dims, dnnl_f32, plain ? dnnl_abcd : dnnl_format_tag_any);
+        dnnl_memory_desc_init_by_tag(&md, 4, dims, type, plain ? dnnl_abcd : dnnl_format_tag_any);
     }
     return md;
 }
@@ -127,10 +128,19 @@ static void add_activation(dnnl_post_ops_t ops, lk_nn_act act, float alpha) {
     }
 }
 
+static bool is_forward(const lk_node *n) {
+    return n->op == LK_OP_CONV || n->op == LK_OP_DENSE || n->op == LK_OP_CONV_TRANSPOSED;
+}
+
+static bool gives_weights(const lk_node *n) {
+    return n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
+}
+
 /* Shapes of a layer, whichever of its three passes the node is. */
 typedef struct layer {
     lk_nn_shape x, w, y;
     bool bias, dense, transposed;
+    bool narrow, x_narrow, y_narrow; /* bfloat16: what is multiplied; the tensors on both sides */
 } layer;
 
 static layer layer_of(const lk_nn_exec *e, const lk_node *n) {
@@ -155,6 +165,9 @@ static layer layer_of(const lk_nn_exec *e, const lk_node *n) {
         l.y = lk_cpu_shape(e, n->out[0]);
         l.bias = n->in_count > 2;
     }
+    l.narrow = l.x_narrow = l.y_narrow = n->narrow;
+    if (n->narrow && is_forward(n)) l.y_narrow = e->g.tensors[n->out[0]].narrow;
+    if (n->narrow && !is_forward(n) && !gives_weights(n)) l.x_narrow = e->g.tensors[n->out[0]].narrow;
     return l;
 }
 
@@ -172,8 +185,10 @@ static geometry geometry_of(const lk_nn_conv_options *o) {
 static dnnl_status_t forward_desc(const lk_nn_exec *e, const lk_node *n, const layer *l, dnnl_primitive_attr_t attr,
                                   dnnl_primitive_desc_t *pd) {
     const onednn *o = e->backend_state;
-    dnnl_memory_desc_t x = activations(l->x, l->dense), y = activations(l->y, l->dense), b = bias_desc(l->y.c);
-    dnnl_memory_desc_t w = weights_desc(l->w, n->a.conv.groups, l->dense, l->transposed, false);
+    dnnl_memory_desc_t x = activations(l->x, l->dense, l->x_narrow), y = activations(l->y, l->dense, l->y_narrow);
+    dnnl_memory_desc_t b = bias_desc(l->y.c);
+    dnnl_memory_desc_t w =
+        weights_desc(l->w, n->a.conv.groups, l->dense, l->transposed, false, l->narrow ? dnnl_bf16 : dnnl_f32);
     dnnl_prop_kind_t kind = e->options.train ? dnnl_forward_training : dnnl_forward_inference;
     geometry g = geometry_of(&n->a.conv);
     dnnl_status_t status;
@@ -211,9 +226,11 @@ static dnnl_status_t second_choice(const dnnl_inner_product_desc_t *d, dnnl_prim
 static dnnl_status_t backward_desc(const lk_nn_exec *e, const lk_node *n, const layer *l, dnnl_primitive_attr_t attr,
                                    dnnl_primitive_desc_t hint, dnnl_primitive_desc_t *pd) {
     const onednn *o = e->backend_state;
-    dnnl_memory_desc_t x = activations(l->x, l->dense), y = activations(l->y, l->dense), b = bias_desc(l->y.c);
-    dnnl_memory_desc_t w = weights_desc(l->w, n->a.conv.groups, l->dense, false, false);
-    bool data = n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA;
+    dnnl_memory_desc_t x = activations(l->x, l->dense, l->x_narrow), y = activations(l->y, l->dense, l->y_narrow);
+    dnnl_memory_desc_t b = bias_desc(l->y.c);
+    dnnl_memory_desc_t w = weights_desc(l->w, n->a.conv.groups, l->dense, false, false,
+                                        l->narrow && !gives_weights(n) ? dnnl_bf16 : dnnl_f32);
+    bool data = !gives_weights(n);
     geometry g = geometry_of(&n->a.conv);
     dnnl_status_t status;
     if (l->dense) {
@@ -233,14 +250,6 @@ static dnnl_status_t backward_desc(const lk_nn_exec *e, const lk_node *n, const 
 }
 
 /* ---- Preparing ------------------------------------------------------------------------------------------- */
-
-static bool is_forward(const lk_node *n) {
-    return n->op == LK_OP_CONV || n->op == LK_OP_DENSE || n->op == LK_OP_CONV_TRANSPOSED;
-}
-
-static bool gives_weights(const lk_node *n) {
-    return n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
-}
 
 static bool make_desc(const lk_nn_exec *e, const lk_node *n, state *s, lk_error *err) {
     layer l = layer_of(e, n);
@@ -273,9 +282,13 @@ static bool settle_layout(lk_nn_exec *e, const lk_node *n, state *s, lk_error *e
     if (!param->layout) {
         if (param->kind == LK_VALUE)
             return lk_fail(err, LK_ERR_UNSUPPORTED, "weights that are computed are not possible");
-        param->layout = lk_onednn_copy_layout(&s->weights, err);
+        /* Weights that are multiplied in bfloat16 are kept in float32, and rounded whenever a layer wants them. */
+        dnnl_memory_desc_t kept = n->narrow ? weights_desc(param->shape, n->a.conv.groups ? n->a.conv.groups : 1,
+                                                           is_dense(n), false, true, dnnl_f32)
+                                            : s->weights;
+        param->layout = lk_onednn_copy_layout(&kept, err);
         if (!param->layout) return false;
-        param->bytes = dnnl_memory_desc_get_size(&s->weights);
+        param->bytes = dnnl_memory_desc_get_size(&kept);
     }
     s->reorders = !dnnl_memory_desc_equal(param->layout, &s->weights);
     if (!gives_weights(n)) return true;
@@ -284,6 +297,19 @@ static bool settle_layout(lk_nn_exec *e, const lk_node *n, state *s, lk_error *e
     gradient->gradient = -1;
     gradient->layout = lk_onednn_copy_layout(param->layout, err);
     return gradient->layout != NULL;
+}
+
+bool lk_onednn_narrow(const lk_nn_exec *e, const lk_node *n) {
+    lk_node trial = *n;
+    state s = {0};
+    trial.narrow = true;
+    lk_error ignored = {0};
+    bool ok = make_desc(e, &trial, &s, &ignored);
+    const char *name = "";
+    ok = ok && dnnl_primitive_desc_query(s.desc, dnnl_query_impl_info_str, 0, (void *)&name) == dnnl_success &&
+         !strstr(name, "ref");
+    if (s.desc) dnnl_primitive_desc_destroy(s.desc);
+    return ok;
 }
 
 bool lk_onednn_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
@@ -326,7 +352,8 @@ static bool argument(const lk_nn_exec *e, call *c, int arg, const dnnl_memory_de
 bool lk_onednn_bind(lk_nn_exec *e, lk_node *n, lk_error *err) {
     state *s = n->state;
     layer l = layer_of(e, n);
-    dnnl_memory_desc_t x = activations(l.x, l.dense), y = activations(l.y, l.dense), b = bias_desc(l.y.c);
+    dnnl_memory_desc_t x = activations(l.x, l.dense, l.x_narrow), y = activations(l.y, l.dense, l.y_narrow);
+    dnnl_memory_desc_t b = bias_desc(l.y.c);
     const lk_tensor *t = e->g.tensors;
     char *scratch = n->scratch ? t[n->scratch_tensor].data : NULL;
     const lk_tensor *stored = gives_weights(n) ? &t[n->out[0]] : &t[n->in[1]];
@@ -393,7 +420,7 @@ bool lk_onednn_reorder(const lk_nn_exec *e, const lk_tensor *t, char *data, floa
     /* The layout's own dimensions tell which kind of weights these are. */
     bool dense = blocked->ndims == 2;
     int groups = blocked->ndims == 5 ? (int)blocked->dims[0] : 1;
-    dnnl_memory_desc_t plain = weights_desc(t->shape, groups, dense, t->transposed, true);
+    dnnl_memory_desc_t plain = weights_desc(t->shape, groups, dense, t->transposed, true, dnnl_f32);
     const dnnl_memory_desc_t *from = upload ? &plain : blocked, *to = upload ? blocked : &plain;
     dnnl_primitive_desc_t pd = NULL;
     call c = {0};

@@ -10,37 +10,37 @@ bool lk_cpu_depth_to_space(lk_nn_exec *e, lk_node *node, lk_error *err) {
     lk_nn_shape s = lk_cpu_shape(e, back ? node->out[0] : node->in[0]);
     int r = node->a.i[0];
     size_t run = (size_t)(s.c / r), line = run * (size_t)s.w; /* r·C of the wide side's channels */
-    float *deep = lk_cpu_data(e, back ? node->out[0] : node->in[0]);
-    float *wide = lk_cpu_data(e, back ? node->in[0] : node->out[0]);
+    const lk_tensor *from = &e->g.tensors[node->in[0]], *to = &e->g.tensors[node->out[0]];
+    size_t from_bytes = lk_number_bytes(from), to_bytes = lk_number_bytes(to);
     int rows = s.n * s.h;
 #pragma omp parallel for if (lk_nn_count(s) > LK_CPU_PARALLEL)
     for (int row = 0; row < rows; row++)
         for (int i = 0; i < r; i++)
             for (int w = 0; w < s.w; w++) {
-                float *d = deep + ((size_t)row * (size_t)s.w + (size_t)w) * (size_t)s.c + (size_t)i * run;
-                float *q = wide + ((size_t)row * (size_t)r + (size_t)i) * line + (size_t)w * run;
-                memcpy(back ? d : q, back ? q : d, run * sizeof(float));
+                size_t deep = ((size_t)row * (size_t)s.w + (size_t)w) * (size_t)s.c + (size_t)i * run;
+                size_t wide = ((size_t)row * (size_t)r + (size_t)i) * line + (size_t)w * run;
+                lk_cpu_copy(from->data + (back ? wide : deep) * from_bytes, from->narrow,
+                            to->data + (back ? deep : wide) * to_bytes, to->narrow, run);
             }
     return true;
 }
 
 /* Copy `count` channels of every pixel, from channel `from_at` of a to channel `to_at` of b. */
-static void copy_channels(const float *a, int a_channels, int from_at, float *b, int b_channels, int to_at, int count,
-                          size_t pixels) {
+static void copy_channels(const lk_tensor *a, int from_at, lk_tensor *b, int to_at, int count) {
+    size_t pixels = (size_t)a->shape.n * (size_t)a->shape.h * (size_t)a->shape.w;
+    size_t from = lk_number_bytes(a), to = lk_number_bytes(b);
 #pragma omp parallel for if (pixels * (size_t)count > LK_CPU_PARALLEL)
     for (size_t p = 0; p < pixels; p++)
-        memcpy(b + p * (size_t)b_channels + to_at, a + p * (size_t)a_channels + from_at, (size_t)count * sizeof(float));
+        lk_cpu_copy(a->data + (p * (size_t)a->shape.c + (size_t)from_at) * from, a->narrow,
+                    b->data + (p * (size_t)b->shape.c + (size_t)to_at) * to, b->narrow, (size_t)count);
 }
-
-static size_t pixels_of(lk_nn_shape s) { return (size_t)s.n * (size_t)s.h * (size_t)s.w; }
 
 bool lk_cpu_concat_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
-    lk_nn_shape s = lk_cpu_shape(e, n->out[0]);
     int at = 0;
     for (int i = 0; i < n->in_count; i++) {
         int c = lk_cpu_shape(e, n->in[i]).c;
-        copy_channels(lk_cpu_data(e, n->in[i]), c, 0, lk_cpu_data(e, n->out[0]), s.c, at, c, pixels_of(s));
+        copy_channels(&e->g.tensors[n->in[i]], 0, &e->g.tensors[n->out[0]], at, c);
         at += c;
     }
     return true;
@@ -48,38 +48,40 @@ bool lk_cpu_concat_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
 
 bool lk_cpu_slice_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
-    lk_nn_shape s = lk_cpu_shape(e, n->in[0]), t = lk_cpu_shape(e, n->out[0]);
-    copy_channels(lk_cpu_data(e, n->in[0]), s.c, n->a.i[0], lk_cpu_data(e, n->out[0]), t.c, 0, t.c, pixels_of(s));
+    lk_tensor *y = &e->g.tensors[n->out[0]];
+    copy_channels(&e->g.tensors[n->in[0]], n->a.i[0], y, 0, y->shape.c);
     return true;
 }
 
 bool lk_cpu_slice_channels_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
-    lk_nn_shape s = lk_cpu_shape(e, n->in[0]), t = lk_cpu_shape(e, n->out[0]);
-    memset(lk_cpu_data(e, n->out[0]), 0, lk_nn_count(t) * sizeof(float));
-    copy_channels(lk_cpu_data(e, n->in[0]), s.c, 0, lk_cpu_data(e, n->out[0]), t.c, n->a.i[0], s.c, pixels_of(s));
+    const lk_tensor *x = &e->g.tensors[n->in[0]];
+    lk_tensor *y = &e->g.tensors[n->out[0]];
+    memset(y->data, 0, y->bytes);
+    copy_channels(x, 0, y, n->a.i[0], x->shape.c);
     return true;
 }
 
 bool lk_cpu_concat_batch(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
-    float *y = lk_cpu_data(e, n->out[0]);
+    const lk_tensor *y = &e->g.tensors[n->out[0]];
+    size_t at = 0;
     for (int i = 0; i < n->in_count; i++) {
-        size_t count = lk_nn_count(lk_cpu_shape(e, n->in[i]));
-        memcpy(y, lk_cpu_data(e, n->in[i]), count * sizeof(float));
-        y += count;
+        const lk_tensor *x = &e->g.tensors[n->in[i]];
+        lk_cpu_copy(x->data, x->narrow, y->data + at * lk_number_bytes(y), y->narrow, lk_nn_count(x->shape));
+        at += lk_nn_count(x->shape);
     }
     return true;
 }
 
 bool lk_cpu_slice_batch_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
-    lk_nn_shape s = lk_cpu_shape(e, n->in[0]), t = lk_cpu_shape(e, n->out[0]);
-    size_t sample = lk_nn_count(t) / (size_t)t.n, before = (size_t)n->a.i[0] * sample, count = lk_nn_count(s);
-    float *y = lk_cpu_data(e, n->out[0]);
-    memset(y, 0, before * sizeof(float));
-    memcpy(y + before, lk_cpu_data(e, n->in[0]), count * sizeof(float));
-    memset(y + before + count, 0, (lk_nn_count(t) - before - count) * sizeof(float));
+    const lk_tensor *x = &e->g.tensors[n->in[0]], *y = &e->g.tensors[n->out[0]];
+    size_t sample = lk_nn_count(y->shape) / (size_t)y->shape.n, count = lk_nn_count(x->shape);
+    size_t bytes = lk_number_bytes(y), before = (size_t)n->a.i[0] * sample * bytes, after = before + count * bytes;
+    memset(y->data, 0, before);
+    lk_cpu_copy(x->data, x->narrow, y->data + before, y->narrow, count);
+    memset(y->data + after, 0, lk_nn_count(y->shape) * bytes - after);
     return true;
 }
 

@@ -1,0 +1,110 @@
+/* Mixed precision: which tensors are bfloat16, decided after differentiation.
+ *
+ * Convolutions and dense layers multiply bfloat16 and add in float32. Between them, what only moves or combines numbers keeps
+ * the type it is given. Everything else (losses, filters, parameters, their gradients and moments, inputs and outputs) is
+ * float32; a conversion stands where a layer reads such a tensor. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct facts {
+    bool exact;  /* must stay float32 */
+    bool read;   /* a narrow layer reads it */
+    int convert; /* its bfloat16 copy, or −1 */
+} facts;
+
+static int root(const lk_nn_graph *g, int t) {
+    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
+    return t;
+}
+
+static bool back_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
+
+/* Operands of a layer that are activations or their gradients; the others are weights and biases. */
+static int activations_read(const lk_node *n) { return back_weights(n->op) ? 2 : 1; }
+
+static void look(const lk_nn_exec *e, facts *f, bool *any) {
+    const lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->tensor_count; i++) {
+        const lk_tensor *t = &g->tensors[i];
+        if (t->kind != LK_VALUE || t->output || t->pinned) f[root(g, i)].exact = true;
+        f[i].convert = -1;
+    }
+    for (int i = 0; i < g->node_count; i++) {
+        const lk_node *n = &g->nodes[i];
+        any[i] = n->op == LK_OP_VIEW || e->backend->any_type(e, n);
+        if (any[i]) continue;
+        for (int j = 0; j < n->in_count; j++) {
+            bool activation = n->narrow && j < activations_read(n);
+            facts *at = &f[root(g, n->in[j])];
+            activation ? (at->read = true) : (at->exact = true);
+        }
+        for (int j = 0; j < n->out_count; j++)
+            if (!n->narrow || back_weights(n->op)) f[root(g, n->out[j])].exact = true;
+    }
+}
+
+static void assign(lk_nn_exec *e, const facts *f, const bool *any) {
+    lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->node_count; i++) {
+        const lk_node *n = &g->nodes[i];
+        bool from_narrow = n->narrow;
+        for (int j = 0; any[i] && j < n->in_count; j++) from_narrow |= g->tensors[root(g, n->in[j])].narrow;
+        for (int j = 0; j < n->out_count; j++) {
+            int r = root(g, n->out[j]);
+            if (r == n->out[j]) g->tensors[r].narrow = !f[r].exact && (from_narrow || f[r].read);
+        }
+    }
+    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].narrow = g->tensors[root(g, i)].narrow;
+}
+
+/* The bfloat16 copy of a float32 tensor; its node is written to *to when it is new. */
+static int converted(lk_nn_graph *g, facts *f, int t, lk_node *to, int *count) {
+    if (f[t].convert >= 0) return f[t].convert;
+    int copy = lk_graph_tensor(g, LK_VALUE, g->tensors[t].shape);
+    if (copy < 0) return -1;
+    g->tensors[copy].narrow = true;
+    to[(*count)++] =
+        (lk_node){.op = LK_OP_CONVERT, .in = {t}, .in_count = 1, .out = {copy}, .out_count = 1, .scratch_tensor = -1};
+    return f[t].convert = copy;
+}
+
+static bool insert_conversions(lk_nn_exec *e, facts *f, lk_error *err) {
+    lk_nn_graph *g = &e->g;
+    int room = 3 * g->node_count, count = 0, forward = 0;
+    lk_node *nodes = lk_alloc((size_t)room, sizeof *nodes, err);
+    if (!nodes) return false;
+    for (int i = 0; i < g->node_count; i++) {
+        lk_node n = g->nodes[i];
+        for (int j = 0; n.narrow && j < activations_read(&n); j++)
+            if (!g->tensors[n.in[j]].narrow) n.in[j] = converted(g, f, n.in[j], nodes, &count);
+        nodes[count++] = n;
+        if (i == e->forward_count - 1) forward = count;
+    }
+    free(g->nodes);
+    g->nodes = nodes;
+    g->node_room = room;
+    g->node_count = count;
+    e->forward_count = forward;
+    return lk_nn_graph_ok(g, err);
+}
+
+bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
+    lk_nn_graph *g = &e->g;
+    e->narrow = e->options.precision == LK_NN_BF16 ||
+                (e->options.precision == LK_NN_AUTO && e->options.train && e->backend->narrow_device());
+    if (!e->narrow) return true;
+    for (int i = 0; i < g->node_count; i++) g->nodes[i].narrow = e->backend->narrow_node(e, &g->nodes[i]);
+    facts *f = lk_alloc((size_t)(g->tensor_count + 2 * g->node_count), sizeof *f, err);
+    bool *any = lk_alloc((size_t)g->node_count, sizeof *any, err);
+    bool ok = f && any;
+    if (ok) {
+        look(e, f, any);
+        assign(e, f, any);
+        ok = insert_conversions(e, f, err);
+    }
+    free(f);
+    free(any);
+    return ok;
+}
