@@ -29,6 +29,7 @@ typedef struct lk_face {
     float mean[3], std[3]; /* of Lab inside the hull */
     float descriptor[LK_DESCRIPTOR];
     bool has_descriptor, removed;
+    bool has_mesh;  /* a face that was imported has none; its pose comes from the landmarks */
     lk_rect bounds; /* of the landmarks, in the frame */
 } lk_face;
 
@@ -63,14 +64,17 @@ int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err); /* co
 /* jpeg: the aligned crop as encoded. Sets face->id. */
 bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size, lk_error *err);
 bool lk_faceset_set_removed(lk_faceset *s, int64_t id, bool removed, lk_error *err);
+/* For good: every face that is removed, and the room that it took. Returns how many, or −1. */
+int64_t lk_faceset_prune(lk_faceset *s, lk_error *err);
 
 typedef struct lk_faceset_query {
     int64_t source; /* 0: all */
     bool with_removed;
     bool one_per_frame; /* only the largest face of each frame */
+    bool sorted;        /* as lk_faceset_sort left them, faces that came later at the end */
 } lk_faceset_query;
 int64_t lk_faceset_count(lk_faceset *s, const lk_faceset_query *q, lk_error *err); /* −1 on failure */
-/* Ids in order of source and frame; count or −1; caller frees. */
+/* Ids in order of source and frame unless sorted; count or −1; caller frees. */
 int64_t lk_faceset_ids(lk_faceset *s, const lk_faceset_query *q, int64_t **ids, lk_error *err);
 bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err);
 /* The crop's bytes; caller frees. */
@@ -79,6 +83,48 @@ bool lk_faceset_jpeg(lk_faceset *s, int64_t id, void **data, size_t *size, lk_er
 /* Marks as removed the faces of everyone but the person who takes up most of the picture: all tracks whose mean
  * identity descriptors are alike are one person. Faces of which no identity is known stay. *removed: how many went. */
 bool lk_faceset_keep_main_person(lk_faceset *s, int64_t *removed, lk_error *err);
+
+/* ---- Exchange ---------------------------------------------------------------------------------------------- */
+
+/* Folders of DeepFaceLab's aligned JPEGs and PNGs; docs/exchange.md. Each picture's bytes are kept as they are, with all
+ * that is in them. */
+typedef struct lk_import_options {
+    int first_number;  /* what DeepFaceLab called the first frame: its numbers minus this are ours */
+    bool plain;        /* pictures without data of a face are taken as crops, and the face in them is looked for */
+    lk_face_type type; /* of such crops */
+} lk_import_options;
+extern const lk_option lk_import_option_table[];
+
+typedef struct lk_import_report {
+    int64_t files; /* pictures in the folder */
+    int64_t added;
+    int64_t already; /* were in the faceset before: importing again goes on where it was cut short */
+    int64_t twice;   /* claim the same face as another file of the folder */
+    int64_t foreign; /* hold no data of a face */
+    int64_t damaged; /* or of a kind that is not understood */
+    double seconds;
+} lk_import_report;
+
+/* Into a set that is open for writing. Every picture that is left out is named in the log with the reason. When it fails
+ * in the middle (a full disk), what was added before stays. report: may be NULL. */
+bool lk_faceset_import(lk_faceset *s, const char *folder, const lk_import_options *o, lk_import_report *report,
+                       lk_error *err);
+
+typedef struct lk_export_options {
+    bool plain; /* pictures alone, without data of the face */
+    bool with_removed;
+} lk_export_options;
+extern const lk_option lk_export_option_table[];
+
+typedef struct lk_export_report {
+    int64_t written, there; /* `there`: had the same content already */
+    double seconds;
+} lk_export_report;
+
+/* Every face as a file that DeepFaceLab reads, in the kept order; the folder is made when it is not there. A face that was
+ * imported and not changed is written byte by byte as it came. A file of other content is never overwritten. */
+bool lk_faceset_export(lk_faceset *s, const char *folder, const lk_export_options *o, lk_export_report *report,
+                       lk_error *err);
 
 /* ---- Looking ---------------------------------------------------------------------------------------------- */
 

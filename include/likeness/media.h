@@ -88,7 +88,7 @@ void lk_writer_abandon(lk_writer *w); /* leaves nothing behind */
 bool lk_image_save(const lk_image *image, const char *path, int jpeg_quality, lk_error *err);
 bool lk_image_load(const char *path, lk_image *rgb, lk_error *err); /* 8-bit RGB */
 /* JPEG in memory (libjpeg-turbo); encode: caller frees *data; decode: bounded, refuses more than `max_side` pixels a
- * side. */
+ * side, and takes PNG as well. */
 bool lk_jpeg_encode(const lk_image *rgb, int quality, void **data, size_t *size, lk_error *err);
 bool lk_jpeg_decode(const void *data, size_t size, int max_side, lk_image *rgb, lk_error *err);
 

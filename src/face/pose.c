@@ -88,6 +88,15 @@ static void quaternion(double c[3][3], double q[4]) {
 
 /* The neutral face is turned up or down first, then to a side, then in the picture: R = Rz(roll)·Ry(−yaw)·Rx(−pitch).
  */
+static lk_pose angles(double r00, double r10, double r20, double r21, double r22) {
+    double degrees = 180 / M_PI;
+    return (lk_pose){
+        .yaw = (float)(asin(fmin(fmax(r20, -1), 1)) * degrees),
+        .pitch = (float)(-atan2(r21, r22) * degrees),
+        .roll = (float)(atan2(r10, r00) * degrees),
+    };
+}
+
 lk_pose lk_face_pose(const lk_mesh *mesh) {
     double c[3][3], q[4];
     correlate(mesh, c);
@@ -95,12 +104,86 @@ lk_pose lk_face_pose(const lk_mesh *mesh) {
     for (int i = 0; i < 9; i++) size += fabs(c[i / 3][i % 3]);
     if (!(size > 0) || !isfinite(size)) return (lk_pose){0, 0, 0};
     quaternion(c, q);
-    double w = q[0], x = q[1], y = q[2], z = q[3], degrees = 180 / M_PI;
-    double r00 = 1 - 2 * (y * y + z * z), r10 = 2 * (x * y + w * z);
-    double r20 = 2 * (x * z - w * y), r21 = 2 * (y * z + w * x), r22 = 1 - 2 * (x * x + y * y);
-    return (lk_pose){
-        .yaw = (float)(asin(fmin(fmax(r20, -1), 1)) * degrees),
-        .pitch = (float)(-atan2(r21, r22) * degrees),
-        .roll = (float)(atan2(r10, r00) * degrees),
-    };
+    double w = q[0], x = q[1], y = q[2], z = q[3];
+    return angles(1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y), 2 * (y * z + w * x),
+                  1 - 2 * (x * x + y * y));
+}
+
+/* Landmarks that are points of the neutral face: the jaw near the ears, the nose, the corners of the eyes. */
+static const struct {
+    int landmark, mesh;
+} rigid[] = {{1, 234}, {15, 454}, {27, 168}, {28, 197}, {29, 5},  {30, 4},
+             {33, 2},  {36, 33},  {39, 133}, {42, 362}, {45, 263}};
+
+static const float *neutral_point(int mesh_index) {
+    size_t i = 0;
+    while (i + 1 < LK_COUNT(neutral) && neutral[i].index != mesh_index) i++;
+    return neutral[i].p;
+}
+
+static bool invert3(double m[3][3], double inverse[3][3]) {
+    double det = 0;
+    for (int i = 0; i < 3; i++)
+        for (int j = 0; j < 3; j++) {
+            int a = (j + 1) % 3, b = (j + 2) % 3, c = (i + 1) % 3, d = (i + 2) % 3;
+            inverse[i][j] = m[a][c] * m[b][d] - m[a][d] * m[b][c];
+        }
+    for (int i = 0; i < 3; i++) det += m[0][i] * inverse[i][0];
+    if (!(fabs(det) > 1e-12)) return false;
+    for (int i = 0; i < 9; i++) inverse[i / 3][i % 3] /= det;
+    return true;
+}
+
+/* Least squares: image points = A·neutral points, both about their centres. Rows of A are two axes of the rotation,
+ * each times the scale, but for noise. */
+static bool fit_camera(const lk_landmarks *points, double a[2][3]) {
+    const int n = LK_COUNT(rigid);
+    double p0[3] = {0}, q0[2] = {0}, pp[3][3] = {{0}}, qp[2][3] = {{0}}, inverse[3][3];
+    for (int i = 0; i < n; i++) {
+        const float *p = neutral_point(rigid[i].mesh);
+        for (int d = 0; d < 3; d++) p0[d] += (double)p[d] / n;
+        q0[0] += (double)points->p[rigid[i].landmark].x / n;
+        q0[1] += (double)points->p[rigid[i].landmark].y / n;
+    }
+    for (int i = 0; i < n; i++) {
+        const float *p = neutral_point(rigid[i].mesh);
+        lk_point l = points->p[rigid[i].landmark];
+        const double q[2] = {(double)l.x - q0[0], (double)l.y - q0[1]};
+        for (int d = 0; d < 3; d++) {
+            for (int e = 0; e < 3; e++) pp[d][e] += ((double)p[d] - p0[d]) * ((double)p[e] - p0[e]);
+            for (int e = 0; e < 2; e++) qp[e][d] += q[e] * ((double)p[d] - p0[d]);
+        }
+    }
+    if (!invert3(pp, inverse)) return false;
+    for (int e = 0; e < 2; e++)
+        for (int d = 0; d < 3; d++)
+            a[e][d] = qp[e][0] * inverse[0][d] + qp[e][1] * inverse[1][d] + qp[e][2] * inverse[2][d];
+    return true;
+}
+
+lk_pose lk_face_pose_of_landmarks(const lk_landmarks *points) {
+    double a[2][3], length[2] = {0};
+    if (!fit_camera(points, a)) return (lk_pose){0, 0, 0};
+    for (int e = 0; e < 2; e++) {
+        for (int d = 0; d < 3; d++) length[e] += a[e][d] * a[e][d];
+        length[e] = sqrt(length[e]);
+        if (!(length[e] > 0) || !isfinite(length[e])) return (lk_pose){0, 0, 0};
+        for (int d = 0; d < 3; d++) a[e][d] /= length[e];
+    }
+    /* Two unit vectors at nearly a right angle: their sum and difference are at one exactly. */
+    double sum[3], difference[3], s = 0, t = 0;
+    for (int d = 0; d < 3; d++) {
+        sum[d] = a[0][d] + a[1][d];
+        difference[d] = a[0][d] - a[1][d];
+        s += sum[d] * sum[d];
+        t += difference[d] * difference[d];
+    }
+    if (!(s > 0) || !(t > 0)) return (lk_pose){0, 0, 0};
+    double r0[3], r1[3];
+    for (int d = 0; d < 3; d++) {
+        r0[d] = (sum[d] / sqrt(s) + difference[d] / sqrt(t)) / sqrt(2);
+        r1[d] = (sum[d] / sqrt(s) - difference[d] / sqrt(t)) / sqrt(2);
+    }
+    return angles(r0[0], r1[0], r0[1] * r1[2] - r0[2] * r1[1], r0[2] * r1[0] - r0[0] * r1[2],
+                  r0[0] * r1[1] - r0[1] * r1[0]);
 }

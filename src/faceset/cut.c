@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "extract.h"
+#include "look.h"
 
 #define BATCH       32          /* faces cut together and stored in one transaction */
 #define BATCH_BYTES LK_MIB(192) /* frames kept for them, as RGB */
@@ -13,6 +14,7 @@ typedef struct job {
     lk_image window; /* RGB of the frame around the crop */
     lk_rect at;      /* where that lies in the frame */
     lk_face face;
+    lk_look look;
     void *jpeg;
     size_t size;
     lk_error err;
@@ -63,28 +65,6 @@ static bool warp(const lk_image *window, lk_image *crop, lk_affine m, lk_error *
     return ok;
 }
 
-/* Sharpness, brightness and colour inside the hull. */
-static bool measure(const lk_image *crop, lk_face *face, lk_error *err) {
-    lk_image mask = {0}, lab = {0};
-    bool ok = lk_image_alloc(&mask, crop->width, crop->height, 1, LK_F32, err) &&
-              lk_face_hull(&face->crop_points, &mask, err) && lk_image_convert(crop, LK_F32, &lab, err);
-    if (ok) {
-        face->sharpness = (float)lk_image_sharpness(crop, &mask);
-        lk_image_rgb_to_lab(&lab);
-        double mean[4], std[4];
-        lk_image_mean_std(&lab, &mask, mean, std);
-        for (int i = 0; i < 3; i++) {
-            face->mean[i] = isfinite(mean[i]) ? (float)mean[i] : 0;
-            face->std[i] = isfinite(std[i]) ? (float)std[i] : 0;
-        }
-        face->brightness = face->mean[0] / 100;
-        if (!isfinite(face->sharpness)) face->sharpness = 0;
-    }
-    lk_image_free(&mask);
-    lk_image_free(&lab);
-    return ok;
-}
-
 static void cut(int i, void *user) {
     cutter *c = user;
     job *j = &c->jobs[i];
@@ -92,7 +72,7 @@ static void cut(int i, void *user) {
     lk_affine m =
         lk_affine_multiply(j->face.frame_to_crop, (lk_affine){{{1, 0, (double)j->at.x}, {0, 1, (double)j->at.y}}});
     j->ok = lk_image_alloc(&crop, j->face.size, j->face.size, 3, LK_U8, &j->err) &&
-            warp(&j->window, &crop, m, &j->err) && measure(&crop, &j->face, &j->err) &&
+            warp(&j->window, &crop, m, &j->err) && lk_measure_crop(&crop, &j->face, &j->look, &j->err) &&
             lk_jpeg_encode(&crop, c->options->quality, &j->jpeg, &j->size, &j->err);
     lk_image_free(&crop);
 }
@@ -103,6 +83,7 @@ static void describe(const lk_found *f, const lk_source *source, const lk_extrac
     face->size = o->size;
     face->points = f->points;
     face->mesh = f->mesh;
+    face->has_mesh = true;
     face->pose = lk_face_pose(&f->mesh);
     face->presence = f->presence;
     face->bounds = lk_landmarks_bounds(&f->points);
@@ -147,7 +128,8 @@ static bool flush(cutter *c, bool last, lk_error *err) {
             if (err) *err = j->err;
             ok = lk_fail_in(err, "frame %lld", (long long)j->found->frame);
         } else {
-            ok = lk_faceset_add(c->set, &j->face, j->jpeg, j->size, err);
+            ok = lk_faceset_add(c->set, &j->face, j->jpeg, j->size, err) &&
+                 lk_look_store(c->set, j->face.id, &j->look, err);
         }
     }
     if (ok && last) {

@@ -21,9 +21,13 @@ static const char *const statement_sql[STATEMENTS] = {
         "descriptor.face = face.id WHERE face.id = ?",
     [STATEMENT_GET_CROP] = "SELECT jpeg FROM crop WHERE face = ?",
     [STATEMENT_SET_REMOVED] = "UPDATE face SET removed = ? WHERE id = ?",
+    [STATEMENT_ADD_ORIGIN] = "INSERT INTO origin (face, name, claim, changed) VALUES (?, ?, ?, 0)",
+    [STATEMENT_GET_ORIGIN] = "SELECT name, changed FROM origin WHERE face = ?",
+    [STATEMENT_ADD_LOOK] = "INSERT OR REPLACE INTO look (face, hue, black, motion_blur, histogram, thumbnail) VALUES "
+                           "(?, ?, ?, ?, ?, ?)",
 };
 
-static sqlite3_stmt *statement_of(lk_faceset *s, statement which, lk_error *err) {
+sqlite3_stmt *lk_sql_statement(lk_faceset *s, statement which, lk_error *err) {
     if (!s->statements[which]) s->statements[which] = lk_sql_prepare(s, statement_sql[which], err);
     return s->statements[which];
 }
@@ -41,8 +45,9 @@ static bool check_face(const lk_faceset *s, const lk_face *f, size_t size, lk_er
               f->type <= LK_FACE_HEAD && f->size >= 1 && f->size <= LK_MAX_CROP_SIDE &&
               finite_all(numbers, LK_COUNT(numbers)) && finite_all(f->mean, 3) && finite_all(f->std, 3) &&
               finite_all(&f->points.p[0].x, 2 * LK_LANDMARKS) && finite_all(&f->crop_points.p[0].x, 2 * LK_LANDMARKS) &&
-              finite_all(f->mesh.x, LK_MESH_POINTS) && finite_all(f->mesh.y, LK_MESH_POINTS) &&
-              finite_all(f->mesh.z, LK_MESH_POINTS) && (!f->has_descriptor || finite_all(f->descriptor, LK_DESCRIPTOR));
+              (!f->has_mesh || (finite_all(f->mesh.x, LK_MESH_POINTS) && finite_all(f->mesh.y, LK_MESH_POINTS) &&
+                                finite_all(f->mesh.z, LK_MESH_POINTS))) &&
+              (!f->has_descriptor || finite_all(f->descriptor, LK_DESCRIPTOR));
     for (int i = 0; i < 6; i++) ok = ok && isfinite(f->frame_to_crop.m[i / 3][i % 3]);
     const int box[] = {f->bounds.x, f->bounds.y, f->bounds.width, f->bounds.height};
     for (int i = 0; i < 4; i++) ok = ok && box[i] >= (i < 2 ? -MAX_PIXEL : 0) && box[i] <= 2 * MAX_PIXEL;
@@ -73,8 +78,8 @@ static bool bind_face(sqlite3_stmt *q, const lk_face *f) {
 }
 
 /* Blobs of 2,000 and more bytes live in tables of their own, so that looking through faces reads little. */
-static bool add_blobs(lk_faceset *s, const lk_face *f, const void *jpeg, size_t size, lk_error *err) {
-    sqlite3_stmt *q = statement_of(s, STATEMENT_ADD_MESH, err);
+static bool add_mesh(lk_faceset *s, const lk_face *f, lk_error *err) {
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_ADD_MESH, err);
     if (!q) return false;
     float xyz[3 * LK_MESH_POINTS];
     for (int i = 0; i < LK_MESH_POINTS; i++) {
@@ -84,15 +89,20 @@ static bool add_blobs(lk_faceset *s, const lk_face *f, const void *jpeg, size_t 
     }
     if (sqlite3_bind_int64(q, 1, f->id) != SQLITE_OK || !lk_sql_bind_floats(q, 2, xyz, 3 * LK_MESH_POINTS))
         return lk_sql_fail(s->path, s->db, SQLITE_NOMEM, err);
-    if (!lk_sql_done(s, q, err)) return false;
+    return lk_sql_done(s, q, err);
+}
+
+static bool add_blobs(lk_faceset *s, const lk_face *f, const void *jpeg, size_t size, lk_error *err) {
+    sqlite3_stmt *q;
+    if (f->has_mesh && !add_mesh(s, f, err)) return false;
     if (f->has_descriptor) {
-        q = statement_of(s, STATEMENT_ADD_DESCRIPTOR, err);
+        q = lk_sql_statement(s, STATEMENT_ADD_DESCRIPTOR, err);
         if (!q) return false;
         if (sqlite3_bind_int64(q, 1, f->id) != SQLITE_OK || !lk_sql_bind_floats(q, 2, f->descriptor, LK_DESCRIPTOR))
             return lk_sql_fail(s->path, s->db, SQLITE_NOMEM, err);
         if (!lk_sql_done(s, q, err)) return false;
     }
-    q = statement_of(s, STATEMENT_ADD_CROP, err);
+    q = lk_sql_statement(s, STATEMENT_ADD_CROP, err);
     if (!q) return false;
     if (sqlite3_bind_int64(q, 1, f->id) != SQLITE_OK ||
         sqlite3_bind_blob64(q, 2, jpeg, size, SQLITE_STATIC) != SQLITE_OK)
@@ -103,7 +113,7 @@ static bool add_blobs(lk_faceset *s, const lk_face *f, const void *jpeg, size_t 
 bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size, lk_error *err) {
     bool own;
     if (!lk_sql_writable(s, err) || !check_face(s, face, size, err) || !lk_sql_enter(s, &own, err)) return false;
-    sqlite3_stmt *q = statement_of(s, STATEMENT_ADD_FACE, err);
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_ADD_FACE, err);
     bool ok = q != NULL;
     if (ok) ok = bind_face(q, face) ? lk_sql_done(s, q, err) : lk_sql_fail(s->path, s->db, SQLITE_NOMEM, err);
     if (ok) {
@@ -115,7 +125,7 @@ bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size,
 
 bool lk_faceset_set_removed(lk_faceset *s, int64_t id, bool removed, lk_error *err) {
     if (!lk_sql_writable(s, err)) return false;
-    sqlite3_stmt *q = statement_of(s, STATEMENT_SET_REMOVED, err);
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_SET_REMOVED, err);
     if (!q) return false;
     sqlite3_bind_int(q, 1, removed);
     sqlite3_bind_int64(q, 2, id);
@@ -144,8 +154,9 @@ static bool read_face(sqlite3_stmt *q, lk_face *f) {
         ok = lk_sql_int(q, 21 + i, i < 2 ? -MAX_PIXEL : 0, 2 * MAX_PIXEL, &v);
         *box[i] = (int)v;
     }
-    float xyz[3 * LK_MESH_POINTS];
-    if (!ok || !lk_sql_floats(q, 26, xyz, 3 * LK_MESH_POINTS)) return false;
+    float xyz[3 * LK_MESH_POINTS] = {0};
+    f->has_mesh = sqlite3_column_type(q, 26) != SQLITE_NULL;
+    if (!ok || (f->has_mesh && !lk_sql_floats(q, 26, xyz, 3 * LK_MESH_POINTS))) return false;
     for (int i = 0; i < LK_MESH_POINTS; i++) {
         f->mesh.x[i] = xyz[3 * i];
         f->mesh.y[i] = xyz[3 * i + 1];
@@ -160,7 +171,7 @@ static bool read_face(sqlite3_stmt *q, lk_face *f) {
 }
 
 bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err) {
-    sqlite3_stmt *q = statement_of(s, STATEMENT_GET_FACE, err);
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_GET_FACE, err);
     if (!q) return false;
     memset(face, 0, sizeof *face);
     sqlite3_bind_int64(q, 1, id);
@@ -180,7 +191,7 @@ bool lk_faceset_get(lk_faceset *s, int64_t id, lk_face *face, lk_error *err) {
 }
 
 bool lk_faceset_jpeg(lk_faceset *s, int64_t id, void **data, size_t *size, lk_error *err) {
-    sqlite3_stmt *q = statement_of(s, STATEMENT_GET_CROP, err);
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_GET_CROP, err);
     if (!q) return false;
     *data = NULL;
     *size = 0;

@@ -7,7 +7,7 @@
 #include "likeness/faceset.h"
 
 #define LK_FACES_APPLICATION_ID 0x4C4B4653 /* "LKFS" */
-#define LK_FACES_VERSION        1
+#define LK_FACES_VERSION        2
 #define LK_MAX_CROP_SIDE        4096
 #define LK_MAX_CROP_BYTES       LK_MIB(64)
 
@@ -19,6 +19,9 @@ typedef enum statement {
     STATEMENT_GET_FACE,
     STATEMENT_GET_CROP,
     STATEMENT_SET_REMOVED,
+    STATEMENT_ADD_ORIGIN,
+    STATEMENT_GET_ORIGIN,
+    STATEMENT_ADD_LOOK,
     STATEMENTS,
 } statement;
 
@@ -26,6 +29,7 @@ struct lk_faceset {
     sqlite3 *db;
     char *path;
     bool writable;
+    bool own_look;                        /* a temporary table stands for `look` */
     sqlite3_stmt *statements[STATEMENTS]; /* prepared when first needed */
 };
 
@@ -34,8 +38,14 @@ bool lk_sql_fail(const char *path, sqlite3 *db, int code, lk_error *err);
 
 bool lk_sql_run(lk_faceset *s, const char *sql, lk_error *err);
 sqlite3_stmt *lk_sql_prepare(lk_faceset *s, const char *sql, lk_error *err);
+/* One of the set's own, prepared when first needed; reset it after use. */
+sqlite3_stmt *lk_sql_statement(lk_faceset *s, statement which, lk_error *err);
 /* Step a statement that returns no rows, then reset it. */
 bool lk_sql_done(lk_faceset *s, sqlite3_stmt *q, lk_error *err);
+
+/* The first column of every row, as ids; count or −1; caller frees. */
+int64_t lk_sql_ids(lk_faceset *s, const char *sql, int64_t **ids, lk_error *err);
+int64_t lk_sql_collect(lk_faceset *s, sqlite3_stmt *q, int64_t **ids, lk_error *err); /* and finalizes q */
 
 /* Columns of a row, checked: false (and no message) when the type, range or size is not what it should be. */
 bool lk_sql_int(sqlite3_stmt *q, int column, int64_t lo, int64_t hi, int64_t *value);
@@ -53,5 +63,8 @@ bool lk_sql_enter(lk_faceset *s, bool *own, lk_error *err);
 bool lk_sql_leave(lk_faceset *s, bool own, bool ok, lk_error *err); /* commits, or rolls back; returns ok */
 
 bool lk_sql_writable(lk_faceset *s, lk_error *err);
+
+/* All rows of the faces for which this condition on `face` holds. */
+bool lk_sql_forget_faces(lk_faceset *s, const char *which, lk_error *err);
 
 #endif

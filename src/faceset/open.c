@@ -12,7 +12,7 @@
 #define BUSY_MS 3000
 
 /* docs/faces-format.md explains every column. */
-static const char schema[] =
+static const char first_schema[] =
     "CREATE TABLE source (id INTEGER PRIMARY KEY, path TEXT NOT NULL, fingerprint TEXT NOT NULL, width INTEGER NOT "
     "NULL, height INTEGER NOT NULL, frames INTEGER NOT NULL, fps REAL NOT NULL, complete INTEGER NOT NULL) STRICT;"
     "CREATE TABLE face (id INTEGER PRIMARY KEY, source INTEGER NOT NULL REFERENCES source(id), frame INTEGER NOT NULL, "
@@ -25,6 +25,21 @@ static const char schema[] =
     "CREATE TABLE mesh (face INTEGER PRIMARY KEY REFERENCES face(id), points BLOB NOT NULL) STRICT;"
     "CREATE TABLE descriptor (face INTEGER PRIMARY KEY REFERENCES face(id), vector BLOB NOT NULL) STRICT;"
     "CREATE TABLE crop (face INTEGER PRIMARY KEY REFERENCES face(id), jpeg BLOB NOT NULL) STRICT;";
+
+/* What version 2 added. A file of version 1 gets it when it is opened for writing; one that is only read looks as if it
+ * had it, empty. */
+#define ADDED(kind)                                                                                                    \
+    "CREATE " kind "TABLE IF NOT EXISTS origin (face INTEGER PRIMARY KEY REFERENCES face(id), name TEXT NOT NULL, "    \
+    "claim TEXT NOT NULL UNIQUE, changed INTEGER NOT NULL) STRICT;"                                                    \
+    "CREATE " kind "TABLE IF NOT EXISTS look (face INTEGER PRIMARY KEY REFERENCES face(id), hue REAL NOT NULL, "       \
+    "black REAL NOT NULL, motion_blur REAL NOT NULL, histogram BLOB NOT NULL, thumbnail BLOB NOT NULL) STRICT;"        \
+    "CREATE " kind "TABLE IF NOT EXISTS place (face INTEGER PRIMARY KEY REFERENCES face(id), position INTEGER NOT "    \
+    "NULL) STRICT;"                                                                                                    \
+    "CREATE " kind "TABLE IF NOT EXISTS mask (face INTEGER NOT NULL REFERENCES face(id), kind INTEGER NOT NULL, data " \
+    "BLOB NOT NULL, PRIMARY KEY (face, kind)) STRICT;"                                                                 \
+    "CREATE " kind                                                                                                     \
+    "TABLE IF NOT EXISTS absent (source INTEGER NOT NULL REFERENCES source(id), frame INTEGER NOT NULL, "              \
+    "PRIMARY KEY (source, frame)) STRICT;"
 
 static void harden(sqlite3 *db) {
     int was;
@@ -85,9 +100,9 @@ static bool put_in_place(const char *temporary, const char *path, lk_error *err)
 static bool write_schema(const char *temporary, const char *path, lk_error *err) {
     lk_faceset *s = open_database(temporary, path, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, err);
     if (!s) return false;
-    char sql[sizeof schema + 200];
-    snprintf(sql, sizeof sql, "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s COMMIT",
-             LK_FACES_APPLICATION_ID, LK_FACES_VERSION, schema);
+    char sql[sizeof first_schema + sizeof ADDED("") + 200];
+    snprintf(sql, sizeof sql, "BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s %s COMMIT",
+             LK_FACES_APPLICATION_ID, LK_FACES_VERSION, first_schema, ADDED(""));
     bool ok = lk_sql_run(s, sql, err);
     lk_faceset_close(s);
     return ok;
@@ -174,12 +189,26 @@ static lk_faceset *open_immutable(const char *path, lk_error *err) {
 }
 
 static bool settle(lk_faceset *s, lk_error *err) {
-    if (!lk_sql_run(s,
-                    "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA foreign_keys = OFF; "
-                    "SELECT count(*) FROM sqlite_schema",
-                    err))
+    if (!lk_sql_run(
+            s,
+            "PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0; PRAGMA foreign_keys = OFF; PRAGMA temp_store = MEMORY; "
+            "SELECT count(*) FROM sqlite_schema",
+            err))
         return false;
     return !s->writable || lk_sql_run(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL", err);
+}
+
+/* A file of version 1 becomes one of version 2, whole or not at all. */
+static bool bring_up(lk_faceset *s, lk_error *err) {
+    sqlite3_stmt *q = lk_sql_prepare(s, "PRAGMA user_version", err);
+    if (!q) return false;
+    bool old = sqlite3_step(q) == SQLITE_ROW && sqlite3_column_int(q, 0) < 2;
+    sqlite3_finalize(q);
+    if (!old) return true;
+    if (!s->writable) return lk_sql_run(s, ADDED("TEMP "), err);
+    if (lk_sql_run(s, "BEGIN IMMEDIATE;" ADDED("") "PRAGMA user_version = 2; COMMIT", err)) return true;
+    lk_faceset_rollback(s);
+    return false;
 }
 
 /* Every table with every column: preparing a query over them tells. */
@@ -192,6 +221,11 @@ static bool check_schema(lk_faceset *s, lk_error *err) {
         "SELECT face, points FROM mesh",
         "SELECT face, vector FROM descriptor",
         "SELECT face, jpeg FROM crop",
+        "SELECT face, name, claim, changed FROM origin",
+        "SELECT face, hue, black, motion_blur, histogram, thumbnail FROM look",
+        "SELECT face, position FROM place",
+        "SELECT face, kind, data FROM mask",
+        "SELECT source, frame FROM absent",
     };
     for (size_t i = 0; i < LK_COUNT(queries); i++) {
         sqlite3_stmt *q = lk_sql_prepare(s, queries[i], err);
@@ -210,11 +244,11 @@ lk_faceset *lk_faceset_open(const char *path, bool writable, lk_error *err) {
     lk_faceset *s = open_database(path, path, writable ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY, err);
     if (!s) return NULL;
     lk_error first = {0};
-    if (settle(s, &first) && check_schema(s, &first)) return s;
+    if (settle(s, &first) && bring_up(s, &first) && check_schema(s, &first)) return s;
     lk_faceset_close(s);
     if (!writable && first.code == LK_ERR_IO && !has_companion(path, "-wal")) {
         s = open_immutable(path, err);
-        if (s && settle(s, err) && check_schema(s, err)) return s;
+        if (s && settle(s, err) && bring_up(s, err) && check_schema(s, err)) return s;
         lk_faceset_close(s);
         return NULL;
     }

@@ -23,3 +23,24 @@ const lk_option lk_extract_option_table[] = {
      "store identity descriptors, which sort by person"},
     {0},
 };
+
+#undef AT
+#define AT(field) offsetof(lk_import_options, field)
+
+const lk_option lk_import_option_table[] = {
+    {"first-number", 0, LK_OPT_INT, AT(first_number), "1", 0, 1000000000, NULL, "N",
+     "the number in the name of the first frame, which becomes frame 0"},
+    {"plain", 0, LK_OPT_FLAG, AT(plain), "no", 0, 0, NULL, NULL,
+     "take pictures without data of a face too, as crops in which the face is looked for"},
+    {"face-type", 0, LK_OPT_ENUM, AT(type), "full", 0, 0, lk_face_type_names, "TYPE", "of such crops"},
+    {0},
+};
+
+#undef AT
+#define AT(field) offsetof(lk_export_options, field)
+
+const lk_option lk_export_option_table[] = {
+    {"plain", 0, LK_OPT_FLAG, AT(plain), "no", 0, 0, NULL, NULL, "pictures alone, without data of the face in them"},
+    {"with-removed", 0, LK_OPT_FLAG, AT(with_removed), "no", 0, 0, NULL, NULL, "faces that were removed as well"},
+    {0},
+};

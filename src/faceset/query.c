@@ -32,10 +32,8 @@ int64_t lk_faceset_count(lk_faceset *s, const lk_faceset_query *query, lk_error 
     return count;
 }
 
-int64_t lk_faceset_ids(lk_faceset *s, const lk_faceset_query *query, int64_t **ids, lk_error *err) {
+int64_t lk_sql_collect(lk_faceset *s, sqlite3_stmt *q, int64_t **ids, lk_error *err) {
     *ids = NULL;
-    sqlite3_stmt *q = start(s, "SELECT id FROM (" CHOSEN ")" RANKED " ORDER BY source, frame, id", query, err);
-    if (!q) return -1;
     int64_t count = 0, room = 0;
     int code;
     while ((code = sqlite3_step(q)) == SQLITE_ROW) {
@@ -58,4 +56,21 @@ int64_t lk_faceset_ids(lk_faceset *s, const lk_faceset_query *query, int64_t **i
     }
     sqlite3_finalize(q);
     return count;
+}
+
+int64_t lk_sql_ids(lk_faceset *s, const char *sql, int64_t **ids, lk_error *err) {
+    *ids = NULL;
+    sqlite3_stmt *q = lk_sql_prepare(s, sql, err);
+    return q ? lk_sql_collect(s, q, ids, err) : -1;
+}
+
+int64_t lk_faceset_ids(lk_faceset *s, const lk_faceset_query *query, int64_t **ids, lk_error *err) {
+    *ids = NULL;
+    bool sorted = query && query->sorted;
+    sqlite3_stmt *q = start(s,
+                            sorted ? "SELECT id FROM (" CHOSEN ") LEFT JOIN place ON face = id" RANKED
+                                     " ORDER BY position IS NULL, position, source, frame, id"
+                                   : "SELECT id FROM (" CHOSEN ")" RANKED " ORDER BY source, frame, id",
+                            query, err);
+    return q ? lk_sql_collect(s, q, ids, err) : -1;
 }

@@ -75,7 +75,7 @@ bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bo
     if (columns < 1 || columns > MOST_CELLS || rows < 1 || rows > MOST_CELLS)
         return lk_fail(err, LK_ERR_USAGE, "a sheet has 1 to %d columns and rows, not %d × %d", MOST_CELLS, columns,
                        rows);
-    int64_t *ids, count = lk_faceset_ids(s, NULL, &ids, err);
+    int64_t *ids, count = lk_faceset_ids(s, &(lk_faceset_query){.sorted = true}, &ids, err);
     if (count < 0) return false;
     bool ok = count > 0 ? draw_all(s, ids, count, path, columns, rows, landmarks, err)
                         : lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no faces", s->path);

@@ -51,21 +51,17 @@ bool lk_faceset_update_source(lk_faceset *s, const lk_source *source, lk_error *
 }
 
 bool lk_faceset_clear_source(lk_faceset *s, int64_t source, lk_error *err) {
-    static const char *const deletes[] = {
-        "DELETE FROM crop WHERE face IN (SELECT id FROM face WHERE source = ?)",
-        "DELETE FROM mesh WHERE face IN (SELECT id FROM face WHERE source = ?)",
-        "DELETE FROM descriptor WHERE face IN (SELECT id FROM face WHERE source = ?)",
-        "DELETE FROM face WHERE source = ?",
-        "DELETE FROM source WHERE id = ?",
-    };
     bool own;
-    if (!lk_sql_writable(s, err) || !lk_sql_enter(s, &own, err)) return false;
-    bool ok = true;
-    for (size_t i = 0; ok && i < LK_COUNT(deletes); i++) {
-        sqlite3_stmt *q = lk_sql_prepare(s, deletes[i], err);
-        ok = q && sqlite3_bind_int64(q, 1, source) == SQLITE_OK && lk_sql_done(s, q, err);
-        sqlite3_finalize(q);
+    char *which = lk_format(err, "source = %lld", (long long)source);
+    if (!which || !lk_sql_writable(s, err) || !lk_sql_enter(s, &own, err)) {
+        free(which);
+        return false;
     }
+    char *sql = lk_format(err, "DELETE FROM absent WHERE source = %lld; DELETE FROM source WHERE id = %lld",
+                          (long long)source, (long long)source);
+    bool ok = sql && lk_sql_forget_faces(s, which, err) && lk_sql_run(s, sql, err);
+    free(sql);
+    free(which);
     return lk_sql_leave(s, own, ok, err);
 }
 

@@ -83,8 +83,30 @@ static bool begin_decode(struct jpeg_decompress_struct *c, int max_side, lk_imag
     return lk_image_alloc(rgb, (int)c->image_width, (int)c->image_height, 3, LK_U8, err) && jpeg_start_decompress(c);
 }
 
+static const unsigned char png_signature[8] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+
+static bool png_decode(const void *data, size_t size, int max_side, lk_image *rgb, lk_error *err) {
+    png_image png = {.version = PNG_IMAGE_VERSION};
+    if (!png_image_begin_read_from_memory(&png, data, size))
+        return lk_fail(err, LK_ERR_FORMAT, "the PNG is damaged: %s", png.message);
+    int limit = max_side < LK_MAX_IMAGE_SIDE ? max_side : LK_MAX_IMAGE_SIDE;
+    bool ok = (png.width <= (png_uint_32)limit && png.height <= (png_uint_32)limit) ||
+              lk_fail(err, LK_ERR_FORMAT, "the PNG has %u×%u pixels; at most %d a side are expected", png.width,
+                      png.height, limit);
+    ok = ok && lk_image_alloc(rgb, (int)png.width, (int)png.height, 3, LK_U8, err);
+    png.format = PNG_FORMAT_RGB;
+    png_color black = {0, 0, 0};
+    if (ok && !png_image_finish_read(&png, &black, rgb->data, (png_int_32)rgb->stride, NULL))
+        ok = lk_fail(err, LK_ERR_FORMAT, "the PNG is damaged: %s", png.message);
+    png_image_free(&png);
+    if (!ok) lk_image_free(rgb);
+    return ok;
+}
+
 bool lk_jpeg_decode(const void *data, size_t size, int max_side, lk_image *rgb, lk_error *err) {
     *rgb = (lk_image){0};
+    if (size >= sizeof png_signature && memcmp(data, png_signature, sizeof png_signature) == 0)
+        return png_decode(data, size, max_side, rgb, err);
     struct jpeg_decompress_struct c;
     jpeg_trouble trouble;
     watch(&trouble);

@@ -27,6 +27,7 @@ static inline lk_face made_up_face(int64_t source, int64_t frame, unsigned char 
         f.mesh.z[i] = made_up_number(&r);
     }
     f.pose = (lk_pose){made_up_number(&r), made_up_number(&r), made_up_number(&r)};
+    f.has_mesh = true;
     f.presence = 0.5f;
     f.sharpness = 123.25f;
     f.brightness = 0.75f;

@@ -12,7 +12,8 @@ static void read_through(lk_faceset *s) {
     lk_source *sources = NULL;
     lk_faceset_sources(s, &sources, NULL);
     free(sources);
-    int64_t *ids = NULL, count = lk_faceset_ids(s, &(lk_faceset_query){0, true, true}, &ids, NULL);
+    int64_t *ids = NULL,
+            count = lk_faceset_ids(s, &(lk_faceset_query){.with_removed = true, .one_per_frame = true}, &ids, NULL);
     for (int64_t i = 0; i < count && i < 16; i++) {
         lk_face face;
         void *jpeg;

@@ -1,0 +1,218 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dfl.h"
+#include "internal.h"
+
+#define PENDING 256 /* files that are synced together */
+
+typedef struct exporter {
+    lk_faceset *set;
+    const char *folder;
+    const lk_export_options *options;
+    lk_source *sources;
+    int source_count;
+    bool clash;            /* folders that were imported have file names in common */
+    int64_t source, frame; /* of the face before */
+    int nth;               /* of its frame */
+    char *temporary[PENDING], *path[PENDING];
+    int pending;
+    lk_export_report report;
+} exporter;
+
+/* The name it was imported with (NULL: none; caller frees), and whether it was changed since. */
+static bool read_origin(lk_faceset *s, int64_t id, char **name, bool *changed, lk_error *err) {
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_GET_ORIGIN, err);
+    *name = NULL;
+    *changed = true;
+    if (!q) return false;
+    sqlite3_bind_int64(q, 1, id);
+    int code = sqlite3_step(q);
+    bool ok = code == SQLITE_DONE || code == SQLITE_ROW || lk_sql_fail(s->path, s->db, code, err);
+    char text[512];
+    int64_t flag;
+    if (code == SQLITE_ROW) {
+        ok = (lk_sql_text(q, 0, text, sizeof text) && !strchr(text, '/') && *text && lk_sql_int(q, 1, 0, 1, &flag)) ||
+             lk_fail(err, LK_ERR_FORMAT, "%s is damaged: the file name of face %lld makes no sense", s->path,
+                     (long long)id);
+        if (ok) {
+            *changed = flag != 0;
+            ok = (*name = lk_strdup(text, err)) != NULL;
+        }
+    }
+    sqlite3_reset(q);
+    return ok;
+}
+
+/* As DeepFaceLab names the files of a set made from frames 00001.png, 00002.png, …: 00001_0.jpg. With several sources
+ * the source stands before it. */
+static char *make_name(exporter *x, const lk_face *f, bool png, lk_error *err) {
+    x->nth = f->source == x->source && f->frame == x->frame ? x->nth + 1 : 0;
+    x->source = f->source;
+    x->frame = f->frame;
+    const char *ending = png ? "png" : "jpg";
+    if (x->source_count < 2) return lk_format(err, "%05lld_%d.%s", (long long)f->frame + 1, x->nth, ending);
+    return lk_format(err, "%lld_%05lld_%d.%s", (long long)f->source, (long long)f->frame + 1, x->nth, ending);
+}
+
+/* The picture with all that is known of the face in it. */
+static bool describe(const lk_face *f, const void *bytes, size_t size, const lk_dfl_place *place, void **out,
+                     size_t *out_size, lk_error *err) {
+    lk_pickle p = {0};
+    char source_filename[40];
+    snprintf(source_filename, sizeof source_filename, "%05lld.png", (long long)f->frame + 1);
+    if (place->block_size && !lk_pickle_read(&p, (const uint8_t *)bytes + place->data, place->data_size, err))
+        return false;
+    void *pickle = NULL;
+    size_t pickle_size;
+    bool ok = lk_dfl_describe(&p, f, source_filename, err) && lk_pickle_write(&p, &pickle, &pickle_size, err) &&
+              lk_dfl_embed(bytes, size, pickle, pickle_size, out, out_size, err);
+    free(pickle);
+    lk_pickle_free(&p);
+    return ok;
+}
+
+/* The picture without. */
+static bool strip(const void *bytes, size_t size, const lk_dfl_place *place, void **out, size_t *out_size,
+                  lk_error *err) {
+    uint8_t *to = malloc(size);
+    if (!to) return lk_fail(err, LK_ERR_MEMORY, "no memory for a picture of %zu bytes", size);
+    size_t rest = place->block + place->block_size;
+    memcpy(to, bytes, place->block);
+    memcpy(to + place->block, (const uint8_t *)bytes + rest, size - rest);
+    *out = to;
+    *out_size = size - place->block_size;
+    return true;
+}
+
+/* ---- Files: written beside, synced many at once, renamed ---------------------------------------------------- */
+
+static void drop_pending(exporter *x) {
+    for (int i = 0; i < x->pending; i++) {
+        unlink(x->temporary[i]);
+        free(x->temporary[i]);
+        free(x->path[i]);
+    }
+    x->pending = 0;
+}
+
+/* What was written is on the disk before it gets its name. One sync for many files is some twenty times as fast as one
+ * for each. */
+static bool settle_pending(exporter *x, lk_error *err) {
+    int fd = open(x->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && syncfs(fd) == 0;
+    if (!ok) lk_fail_errno(err, "%s cannot be written", x->folder);
+    for (int i = 0; ok && i < x->pending; i++)
+        ok = rename(x->temporary[i], x->path[i]) == 0 || lk_fail_errno(err, "%s cannot be written", x->path[i]);
+    if (ok && fsync(fd) != 0) ok = lk_fail_errno(err, "%s cannot be written", x->folder);
+    if (ok) x->report.written += x->pending;
+    if (fd >= 0) close(fd);
+    drop_pending(x);
+    return ok;
+}
+
+static bool write_temporary(const char *temporary, const void *bytes, size_t size) {
+    FILE *f = fopen(temporary, "wbx");
+    if (!f) return false;
+    bool ok = fwrite(bytes, 1, size, f) == size;
+    ok = fclose(f) == 0 && ok;
+    return ok;
+}
+
+static bool has_content(const char *path, const struct stat *st, const void *bytes, size_t size) {
+    void *old = NULL;
+    size_t old_size;
+    bool same = (size_t)st->st_size == size && lk_file_read(path, LK_MAX_CROP_BYTES, &old, &old_size, NULL) &&
+                old_size == size && memcmp(old, bytes, size) == 0;
+    free(old);
+    return same;
+}
+
+static bool write_file(exporter *x, const char *name, const void *bytes, size_t size, lk_error *err) {
+    char *path = lk_path_join(x->folder, name, err), *temporary = path ? lk_file_temporary_name(path, err) : NULL;
+    struct stat st;
+    bool ok = temporary != NULL;
+    if (ok && stat(path, &st) == 0) {
+        ok = has_content(path, &st, bytes, size) ||
+             lk_fail(err, LK_ERR_IO, "%s exists already with other content; export into an empty folder", path);
+        x->report.there += ok;
+    } else if (ok) {
+        unlink(temporary);
+        ok = write_temporary(temporary, bytes, size) || lk_fail_errno(err, "%s cannot be written", path);
+        if (!ok) unlink(temporary);
+        if (ok) {
+            x->temporary[x->pending] = temporary;
+            x->path[x->pending++] = path;
+            return x->pending < PENDING || settle_pending(x, err);
+        }
+    }
+    free(path);
+    free(temporary);
+    return ok;
+}
+
+static bool export_face(exporter *x, int64_t id, lk_face *f, lk_error *err) {
+    void *bytes = NULL, *made = NULL;
+    size_t size, made_size = 0;
+    char *name = NULL;
+    bool changed;
+    lk_dfl_place place;
+    bool ok = lk_faceset_get(x->set, id, f, err) && lk_faceset_jpeg(x->set, id, &bytes, &size, err) &&
+              read_origin(x->set, id, &name, &changed, err) && lk_dfl_find(bytes, size, &place, err);
+    if (ok && name && x->clash) {
+        char *longer = lk_format(err, "%lld_%s", (long long)f->source, name);
+        free(name);
+        ok = (name = longer) != NULL;
+    }
+    if (ok && !name) ok = (name = make_name(x, f, place.png, err)) != NULL;
+    if (ok && x->options->plain)
+        ok = strip(bytes, size, &place, &made, &made_size, err);
+    else if (ok && (changed || !place.block_size))
+        ok = describe(f, bytes, size, &place, &made, &made_size, err);
+    if (!ok) lk_fail_in(err, "face %lld", (long long)id);
+    ok = ok && write_file(x, name, made ? made : bytes, made ? made_size : size, err);
+    free(name);
+    free(made);
+    free(bytes);
+    return ok;
+}
+
+static bool find_clash(lk_faceset *s, bool *clash, lk_error *err) {
+    int64_t *more, count = lk_sql_ids(s, "SELECT count(*) - count(DISTINCT name) FROM origin", &more, err);
+    *clash = count == 1 && more[0] > 0;
+    free(more);
+    return count == 1;
+}
+
+bool lk_faceset_export(lk_faceset *s, const char *folder, const lk_export_options *o, lk_export_report *report,
+                       lk_error *err) {
+    exporter x = {.set = s, .folder = folder, .options = o, .source = -1};
+    double start = lk_now();
+    if (report) *report = x.report;
+    int64_t *ids, count = lk_faceset_ids(s, &(lk_faceset_query){.with_removed = o->with_removed}, &ids, err);
+    lk_face *f = count > 0 ? lk_alloc(1, sizeof *f, err) : NULL;
+    if (count == 0) lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no faces", s->path);
+    bool ok = f && (x.source_count = lk_faceset_sources(s, &x.sources, err)) >= 0 && find_clash(s, &x.clash, err) &&
+              lk_make_dirs(folder, err);
+    lk_progress progress;
+    lk_progress_begin(&progress, "exporting faces", (double)count);
+    for (int64_t i = 0; ok && i < count; i++) {
+        ok = !lk_interrupted() ? export_face(&x, ids[i], f, err)
+                               : lk_fail(err, LK_ERR_INTERRUPTED, "interrupted; run the same command again to go on");
+        lk_progress_update(&progress, (double)(i + 1), NULL);
+    }
+    ok = ok && settle_pending(&x, err);
+    drop_pending(&x);
+    lk_progress_end(&progress);
+    free(x.sources);
+    free(f);
+    free(ids);
+    x.report.seconds = lk_now() - start;
+    if (report) *report = x.report;
+    return ok;
+}
