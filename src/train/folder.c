@@ -174,18 +174,26 @@ static bool save_slot(const char *dir, const lk_record *r, const lk_nn_exec *e, 
     return ok;
 }
 
+static void remove_save(const char *dir, const lk_record *r) {
+    if (*r->weights.name) remove_name(dir, r->weights.name);
+    if (*r->optimizer.name) remove_name(dir, r->optimizer.name);
+}
+
 bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err) {
     lk_record next = *r;
     int64_t before = r->number, largest = r->number;
     each_name(dir, note_number, &largest);
     next.number = largest + 1;
+    next.weights = next.optimizer = (lk_saved_file){0};
     keep k = {next.number, before};
     char *newest = lk_path_join(dir, NEWEST, err);
     bool ok = newest && save_slot(dir, &next, e, LK_NN_VALUE, &next.weights, err) &&
               save_slot(dir, &next, e, LK_NN_MOMENT1, &next.optimizer, err) &&
               (!lk_file_exists(newest) || link_as(dir, NEWEST, BEFORE, err)) && lk_record_write(&next, newest, err);
-    if (!ok) k.newest = before; /* what was written of the new save goes; the old one stands */
-    each_name(dir, remove_old, &k);
+    if (ok)
+        each_name(dir, remove_old, &k);
+    else
+        remove_save(dir, &next); /* the old ones stand */
     if (ok) *r = next;
     free(newest);
     return ok;

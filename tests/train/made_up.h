@@ -128,8 +128,8 @@ static inline void tiny_job_free(lk_train_job *job) {
 static inline char *tiny_folder(void) {
     char *folder = test_folder(), *src = lk_path_join(folder, "src.faces", NULL),
          *dst = lk_path_join(folder, "dst.faces", NULL);
-    made_up_faces(src, &(made_up_set){6, 80, LK_FACE_FULL, -40, 40, 1, 0});
-    made_up_faces(dst, &(made_up_set){5, 80, LK_FACE_FULL, -40, 40, 2, 0});
+    made_up_faces(src, &(made_up_set){3, 80, LK_FACE_FULL, -40, 40, 1, 0});
+    made_up_faces(dst, &(made_up_set){2, 80, LK_FACE_FULL, -40, 40, 2, 0});
     free(src);
     free(dst);
     return folder;
