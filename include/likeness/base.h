@@ -122,6 +122,8 @@ void lk_file_abandon(lk_file_replacement *r);
  * ("dir/.name.tmp.PID.mp4"); caller frees. Then lk_file_adopt syncs the temporary and renames it to `path`. */
 char *lk_file_temporary_name(const char *path, lk_error *err);
 bool lk_file_adopt(const char *temporary, const char *path, lk_error *err);
+/* Calls `remove` with each temporary name beside `path` whose process lives no more (on this machine). */
+void lk_file_each_left_behind(const char *path, void (*remove)(const char *temporary));
 
 bool lk_make_dirs(const char *path, lk_error *err); /* like mkdir -p */
 bool lk_file_exists(const char *path);

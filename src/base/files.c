@@ -1,8 +1,11 @@
 /* Files that are never half written: beside, synced, renamed, folder synced. */
 #include "likeness/base.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +70,31 @@ char *lk_file_temporary_name(const char *path, lk_error *err) {
     const char *base = lk_path_base(path), *dot = strrchr(base, '.');
     if (!dot || dot == base) dot = base + strlen(base);
     return lk_format(err, "%.*s.%s.tmp.%ld%s", (int)(base - path), path, base, (long)getpid(), dot);
+}
+
+/* Is `name` ".BASE.tmp.PID" or ".BASE.tmp.PID.EXT" of a process that is gone? */
+static bool is_left_behind(const char *name, const char *base) {
+    size_t length = strlen(base);
+    if (name[0] != '.' || strncmp(name + 1, base, length) != 0 || strncmp(name + 1 + length, ".tmp.", 5) != 0)
+        return false;
+    char *end;
+    const char *digits = name + 1 + length + 5;
+    long pid = strtol(digits, &end, 10);
+    return end > digits && (*end == 0 || *end == '.') && pid > 0 && pid <= INT_MAX && kill((pid_t)pid, 0) != 0 &&
+           errno == ESRCH;
+}
+
+void lk_file_each_left_behind(const char *path, void (*remove)(const char *temporary)) {
+    const char *base = lk_path_base(path);
+    char *folder = lk_format(NULL, "%.*s", (int)(base - path), path);
+    DIR *d = folder ? opendir(*folder ? folder : ".") : NULL;
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        char *temporary = is_left_behind(e->d_name, base) ? lk_format(NULL, "%s%s", folder, e->d_name) : NULL;
+        if (temporary) remove(temporary);
+        free(temporary);
+    }
+    if (d) closedir(d);
+    free(folder);
 }
 
 lk_file_replacement *lk_file_replace(const char *path, lk_error *err) {

@@ -133,6 +133,10 @@ static void release(lk_writer *w) {
     free(w);
 }
 
+static void remove_temporary(const char *temporary) {
+    if (unlink(temporary) != 0) lk_folder_remove(temporary);
+}
+
 lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writer_options *options, lk_error *err) {
     static const lk_writer_options usual = {.crf = 18};
     const lk_writer_options *o = options ? options : &usual;
@@ -142,6 +146,7 @@ lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writ
     w->path = lk_strdup(path, err);
     size_t length = w->path ? strlen(w->path) : 0;
     while (length > 1 && w->path[length - 1] == '/') w->path[--length] = 0;
+    if (w->path) lk_file_each_left_behind(w->path, remove_temporary);
     w->temporary = w->path ? lk_file_temporary_name(w->path, err) : NULL;
     bool ok = w->temporary && copy_strings(w, o, err);
     ok = ok && (w->folder ? begin_folder(w, err) : begin_video(w, like, o, err));

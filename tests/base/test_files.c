@@ -54,6 +54,34 @@ static void full_disk_keeps_the_old_file(void **state) {
     free(folder);
 }
 
+static int left_behind;
+static void count_and_remove(const char *temporary) {
+    left_behind++;
+    assert_int_equal(unlink(temporary), 0);
+}
+
+/* What killed processes left of one file goes; what a living one writes, and all other names, stay. */
+static void leftovers(void **state) {
+    (void)state;
+    char *folder = test_folder(), *path = lk_path_join(folder, "a.mp4", NULL), command[600];
+    pid_t gone = fork();
+    if (gone == 0) _exit(0);
+    assert_int_equal(waitpid(gone, NULL, 0), gone);
+    snprintf(command, sizeof command,
+             "cd '%s' && touch .a.mp4.tmp.%ld.mp4 .a.mp4.tmp.%ld .a.mp4.tmp.%ld.mp4 .b.mp4.tmp.%ld .a.mp4.tmp. .a.mp4 "
+             ".a.mp4.tmp.1x",
+             folder, (long)gone, (long)gone, (long)getpid(), (long)gone);
+    assert_int_equal(system(command), 0);
+    left_behind = 0;
+    lk_file_each_left_behind(path, count_and_remove);
+    assert_int_equal(left_behind, 2);
+    lk_file_each_left_behind(path, count_and_remove);
+    assert_int_equal(left_behind, 2);
+    lk_file_each_left_behind("/nonexistent/a.mp4", count_and_remove);
+    free(path);
+    test_remove_folder(folder);
+}
+
 /* kill -9 at any moment leaves one of the two contents, whole. */
 static void killed_while_writing(void **state) {
     (void)state;
@@ -128,6 +156,7 @@ static void sha256(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leftovers),
         cmocka_unit_test(write_and_read),
         cmocka_unit_test(full_disk_keeps_the_old_file),
         cmocka_unit_test(killed_while_writing),
