@@ -67,6 +67,8 @@ void lk_model_close(lk_model *m);
 const lk_swap_config *lk_model_config(const lk_model *m);
 int64_t lk_model_iteration(const lk_model *m);
 int lk_model_batch(const lk_model *m);
+/* How long a folder's model has been trained, over all runs; both 0 where there is none yet. */
+bool lk_model_progress(const char *model_dir, int64_t *iteration, double *seconds, lk_error *err);
 /* faces: [count, 3, R, R] channels-last in [0, 1], count ≤ batch → swap [count, 3, R, R], mask [count, 1, R, R] */
 bool lk_model_predict(lk_model *m, const float *faces, int count, float *swap, float *mask, lk_error *err);
 

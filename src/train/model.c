@@ -51,6 +51,20 @@ void lk_model_close(lk_model *m) {
     free(m);
 }
 
+bool lk_model_progress(const char *model_dir, int64_t *iteration, double *seconds, lk_error *err) {
+    lk_record record = {0};
+    bool found;
+    *iteration = 0;
+    *seconds = 0;
+    if (!lk_folder_open(model_dir, &record, false, &found, err)) return false;
+    if (found) {
+        *iteration = record.iteration;
+        *seconds = record.seconds;
+    }
+    lk_record_free(&record);
+    return true;
+}
+
 const lk_swap_config *lk_model_config(const lk_model *m) { return &m->record.config; }
 int64_t lk_model_iteration(const lk_model *m) { return m->record.iteration; }
 int lk_model_batch(const lk_model *m) { return m->batch; }
