@@ -1,5 +1,7 @@
 #include "cli.h"
 
-extern const cli_command cli_models, cli_extract, cli_set;
+extern const cli_command cli_swap, cli_extract, cli_set, cli_train, cli_merge, cli_models;
 
-const cli_command *const cli_commands[] = {&cli_extract, &cli_set, &cli_models, NULL};
+const cli_command *const cli_commands[] = {
+    &cli_swap, &cli_extract, &cli_set, &cli_train, &cli_merge, &cli_models, NULL,
+};

@@ -45,7 +45,8 @@ const cli_command cli_extract = {
     .examples = "  likeness extract anna.mp4 -o anna.faces\n"
                 "  likeness extract clip1.mp4 clip2.mp4 stills/ -o anna.faces --every 3\n"
                 "  likeness extract crowd.mp4 -o crowd.faces --min-face 20 --tiles --max-faces 16",
-    .next = "  likeness set sheet SET.faces -o SHEET.png     look at the faces",
+    .next = "  likeness set sheet SET.faces -o SHEET.png     look at the faces\n"
+            "  likeness train MODEL_DIR --src A.faces --dst B.faces",
     .least_words = 1,
     .most_words = 100000,
     .groups = groups,

@@ -9,7 +9,9 @@ static void list(FILE *out, const cli_command *const *commands) {
 
 void cli_overview(FILE *out) {
     fprintf(out, "likeness %s: learn one person's face, and put it on another's in video\n\n", LK_VERSION);
-    fprintf(out, "Commands\n");
+    fprintf(out, "All in one command (A: the face that is wanted; B: the video it goes into):\n"
+                 "  likeness swap --src A.mp4 --dst B.mp4 -o OUT.mp4\n\n"
+                 "Commands\n");
     list(out, cli_commands);
     fprintf(out, "  %-10s%s\n", "help", "say more about a command: likeness help extract");
     fprintf(out, "\nlikeness --version prints the version.\n");

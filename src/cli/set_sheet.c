@@ -33,7 +33,7 @@ const cli_command cli_set_sheet = {
     .usage = "SET.faces -o SHEET.png [options]",
     .examples = "  likeness set sheet anna.faces -o anna.png\n"
                 "  likeness set sheet anna.faces -o anna.png --columns 20 --rows 10 --landmarks",
-    .next = "  likeness set info SET.faces",
+    .next = "  likeness train MODEL_DIR --src A.faces --dst B.faces",
     .least_words = 1,
     .most_words = 1,
     .groups = groups,

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "cli.h"
+#include "likeness/train.h"
 
 static void say(const char *text) {
     ssize_t written = write(STDERR_FILENO, text, strlen(text));
@@ -14,6 +15,11 @@ static void stop(int signal) {
     if (lk_interrupted()) _exit(130);
     lk_interrupt_request();
     say("\nlikeness: stopping at the next safe moment; once more stops at once\n");
+}
+
+static void preview(int signal) {
+    (void)signal;
+    lk_train_request_preview();
 }
 
 static void on(int number, void (*handler)(int)) {
@@ -31,6 +37,7 @@ void cli_signals_start(void) {
     on(SIGTERM, stop);
     if (!ignored(SIGINT)) on(SIGINT, stop); /* a shell's background jobs ignore it */
     if (!ignored(SIGHUP)) on(SIGHUP, stop); /* nohup */
-    on(SIGPIPE, SIG_IGN);                   /* writing then fails with an error, which is told or passed over */
+    on(SIGUSR1, preview);
+    on(SIGPIPE, SIG_IGN); /* writing then fails with an error, which is told or passed over */
     on(SIGXFSZ, SIG_IGN);
 }

@@ -65,6 +65,45 @@ static inline int likeness_with(const char *before, const char *format, ...) {
     return shell("%s '%s' %s", before, LK_PROGRAM, words);
 }
 
+/* The program in the background of the test, its output in .said; `words` without quotes or spaces within words. */
+static inline pid_t start(const char *words) {
+    char copy[2000], *argv[64] = {(char *)(uintptr_t)LK_PROGRAM};
+    int argc = 1;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *w = strtok(copy, " "); w && argc < 63; w = strtok(NULL, " ")) argv[argc++] = w;
+    char *before = lk_path_join(folder, ".said", NULL);
+    unlink(before);
+    free(before);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child) return child;
+    if (chdir(folder) != 0 || !freopen(".said", "w", stderr) || !freopen(".printed", "w", stdout)) _exit(99);
+    execv(LK_PROGRAM, argv);
+    _exit(98);
+}
+
+static inline int wait_for(pid_t child) {
+    int status;
+    assert_true(waitpid(child, &status, 0) == child);
+    read_text(".said", said, sizeof said);
+    return status_of(status);
+}
+
+static inline void nap(double seconds) { usleep((useconds_t)(1e6 * seconds)); }
+
+/* Until a shell's test of something in the folder holds, or 60 s have passed, or the program has ended. */
+static inline bool until(pid_t child, const char *test) {
+    char line[1000];
+    snprintf(line, sizeof line, "cd '%s' && { %s; } >/dev/null 2>&1", folder, test);
+    for (int i = 0; i < 1200; i++) {
+        if (system(line) == 0) return true;
+        siginfo_t info = {0};
+        if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child) return false;
+        nap(0.05);
+    }
+    return false;
+}
+
 /* The last run ended with `status` and said `words`. */
 #define expect(status, wanted, words)                                                                                  \
     do {                                                                                                               \

@@ -3,8 +3,8 @@
 
 #include <jansson.h>
 
-static const char *const COMMANDS[] = {"extract",     "set info",       "set sheet",
-                                       "models list", "models install", "models verify"};
+static const char *const COMMANDS[] = {"swap",  "extract",     "set info",       "set sheet",    "train",
+                                       "merge", "models list", "models install", "models verify"};
 
 static void overview(void **state) {
     (void)state;
@@ -46,6 +46,13 @@ static void slips(void **state) {
     expect(likeness("extract a.mp4 -o b.faces --size 8"), 2, "from 16 to 2048, not '8'");
     expect(likeness("extract a.mp4 -o b.faces --face-type nose"), 2, "half, full, head");
     expect(likeness("extract a.mp4 -o"), 2, "--output needs a value");
+    expect(likeness("swap --dst b.mp4 -o c.mp4"), 2, "--src A.mp4 is missing");
+    expect(likeness("swap --src a.mp4 -o c.mp4"), 2, "--dst B.mp4 is missing");
+    expect(likeness("swap --src a.mp4 --dst b.mp4"), 2, "-o OUT.mp4 is missing");
+    expect(likeness("train --batch 0 model"), 2, "--batch takes a whole number from 1");
+    expect(likeness("train model --model h65"), 2, "h64, h128");
+    expect(likeness("merge model"), 2, "INPUT is missing");
+    expect(likeness("merge model in.mp4 -o out.mp4"), 2, "--faces B.faces is missing");
     expect(likeness("set info a.faces b.faces"), 2, "'b.faces' is one word too many");
     expect_one_sentence();
 }

@@ -1,0 +1,69 @@
+#include "likeness/train.h"
+#include "cli.h"
+
+typedef struct values {
+    lk_train_job job;
+} values;
+
+#define AT(field) offsetof(values, job.field)
+
+static const lk_option own[] = {
+    {"src", 0, LK_OPT_LIST, AT(src), NULL, 0, 0, NULL, "A.faces", "faces of the person who is wanted"},
+    {"dst", 0, LK_OPT_LIST, AT(dst), NULL, 0, 0, NULL, "B.faces", "faces of the video into which they go"},
+    {"set", 0, LK_OPT_LIST, AT(set), NULL, 0, 0, NULL, "NAME=VALUE",
+     "an option by schedule: batch=4@0,8@20000 from those iterations on; of a switch NAME=FROM..TO"},
+    {0},
+};
+
+enum { OWN, MODEL, OBJECTIVE, TRAINING };
+
+static const cli_group groups[] = {
+    [OWN] = {"Faces (a model remembers them)", own, 0},
+    [MODEL] = {"The model, fixed for its life", lk_swap_options, AT(config)},
+    [OBJECTIVE] = {"What is minimised; may change at any restart", lk_swap_objective_options, AT(objective)},
+    [TRAINING] = {"Training; may change at any restart", lk_train_option_table, AT(options)},
+    {0},
+};
+
+static bool run(cli_call *call, lk_error *err) {
+    lk_train_job *job = &((values *)call->values)->job;
+    job->model_dir = call->words.items[0];
+    job->config_given = call->given[MODEL];
+    job->objective_given = call->given[OBJECTIVE];
+    job->options_given = call->given[TRAINING];
+    lk_train_report r;
+    if (!lk_train(job, &r, err)) return false;
+    call->result =
+        json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:b}", "model", job->model_dir, "first", (json_int_t)r.first,
+                  "iteration", (json_int_t)r.iteration, "seconds", r.seconds, "src_loss", (double)r.src_loss,
+                  "dst_loss", (double)r.dst_loss, "interrupted", (int)r.interrupted);
+    if (!call->result) return lk_fail(err, LK_ERR_MEMORY, "out of memory");
+    cli_say(call, "%s: iterations %lld to %lld in %.0f s; loss of src %.4f, of dst %.4f\n", job->model_dir,
+            (long long)r.first, (long long)r.iteration, r.seconds, (double)r.src_loss, (double)r.dst_loss);
+    if (r.interrupted)
+        return lk_fail(err, LK_ERR_INTERRUPTED, "stopped and saved at iteration %lld; the same command goes on",
+                       (long long)r.iteration);
+    cli_say(call, "previews are in %s/preview; next: likeness merge %s B.mp4 -o OUT.mp4 --faces B.faces\n",
+            job->model_dir, job->model_dir);
+    return true;
+}
+
+const cli_command cli_train = {
+    .name = "train",
+    .purpose = "learn to show the src person's face with dst's pose, expression and light",
+    .usage = "MODEL_DIR --src A.faces --dst B.faces [options]",
+    .about =
+        "A model is a folder. The first run makes it, later runs go on where the last save ended; options that are\n"
+        "not given keep the values they had. It trains until --time or --iterations is reached, or until Ctrl-C,\n"
+        "which saves. MODEL_DIR/preview shows src, dst and the swap at the start, at each save, and whenever the\n"
+        "process gets SIGUSR1.",
+    .examples = "  likeness train anna-to-ben --src anna.faces --dst ben.faces --model quick --time 10m\n"
+                "  likeness train anna-to-ben --time 8h\n"
+                "  likeness train big --src anna.faces --dst ben.faces --model sae --resolution 192 --batch 4",
+    .next = "  likeness merge MODEL_DIR B.mp4 -o OUT.mp4 --faces B.faces",
+    .least_words = 1,
+    .most_words = 1,
+    .groups = groups,
+    .size = sizeof(values),
+    .run = run,
+};

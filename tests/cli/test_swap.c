@@ -1,0 +1,184 @@
+/* The whole job on real faces: what comes out is compared with what went in by ffprobe and ffmpeg; stopped, killed and
+ * asked for more, the same command goes on. */
+#include "program.h"
+
+#include <jansson.h>
+
+#define FRAMES 36
+#define SMALL  "--model quick --ae-dims 32 --ed-ch-dims 21 --batch 2 "
+#define SWAP   "swap --src a.mp4 --dst b.mp4 -o out.mp4 " SMALL
+
+/* a.mp4: the first man, 40 frames; b.mp4: the second, 36 frames with a tone, at a rate that is no whole number. */
+static void make_clips(void) {
+    need_clips();
+    assert_int_equal(shell("test -f b.mp4 || { "
+                           "ffmpeg -v error -i src.mp4 -frames:v 40 -an -crf 10 a.mp4 && "
+                           "ffmpeg -v error -r 24000/1001 -i dst.mp4 -f lavfi -i sine=440:d=4 -map 0:v -map 1:a "
+                           "-frames:v %d -t 1.5 -crf 10 b.mp4; }",
+                           FRAMES),
+                     0);
+}
+
+static void same_of_both(const char *command) {
+    char first[4000];
+    assert_int_equal(shell("f=b.mp4; %s", command), 0);
+    snprintf(first, sizeof first, "%s", printed);
+    assert_true(strlen(first) > 3);
+    assert_int_equal(shell("f=out.mp4; %s", command), 0);
+    assert_string_equal(printed, first);
+}
+
+static void compare_videos(void) {
+    same_of_both("ffprobe -v error -count_frames -select_streams v -show_entries "
+                 "stream=nb_read_frames,duration,r_frame_rate,width,height -of csv $f");
+    same_of_both("ffprobe -v error -show_entries format=duration -of csv $f");
+    same_of_both("ffprobe -v error -select_streams v -show_entries frame=pts_time -of csv $f");
+    same_of_both("ffmpeg -v error -i $f -map 0:a -c copy -f md5 -");
+    /* the face is another, its surroundings are not: luma of the middle, and of the left edge */
+    assert_int_equal(shell("for c in 40:288:0:0 100:120:130:90; do ffmpeg -v error -i b.mp4 -i out.mp4 -lavfi "
+                           "\"[0:v]crop=$c[a];[1:v]crop=$c[b];[a][b]psnr=stats_file=.psnr\" -f null - && "
+                           "sed -n '5s/.*psnr_y:\\([0-9]*\\).*/\\1/p' .psnr; done; rm .psnr"),
+                     0);
+    int edge = 0, face = 0;
+    assert_int_equal(sscanf(printed, "%d %d", &edge, &face), 2);
+    if (edge < 38 || face > 30) fail_msg("PSNR at the edge %d dB, on the face %d dB", edge, face);
+}
+
+static void whole_job(void **state) {
+    (void)state;
+    make_clips();
+    expect(likeness(SWAP "--iterations 3 --json"), 0, "step 4 of 4");
+    json_t *json = json_loads(printed, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(json, "output")), "out.mp4");
+    assert_string_equal(json_string_value(json_object_get(json, "sheet")), "out-sheet.png");
+    assert_int_equal(json_integer_value(json_object_get(json, "iteration")), 3);
+    assert_int_equal(json_integer_value(json_object_get(json, "frames")), FRAMES);
+    assert_int_equal(json_integer_value(json_object_get(json, "merged")), FRAMES);
+    json_decref(json);
+    compare_videos();
+    expect(shell("ffprobe -v error -show_entries stream=codec_name,width -of csv=p=0 out-sheet.png"), 0, "png,");
+    expect(shell("ffprobe -v error -show_entries format_tags=comment -of csv=p=0 out.mp4"), 0, "faces in this video");
+    assert_string_equal(names_in("out.work"), "dst.faces model src.faces swap.json ");
+}
+
+/* More of the same, then another part of dst, then what does not go together. */
+static void goes_on(void **state) {
+    (void)state;
+    make_clips();
+    expect(likeness(SWAP "--iterations 5"), 0, "before and after  out-sheet.png");
+    assert_non_null(strstr(said, "\n2 iterations in"));
+    assert_non_null(strstr(said, "a.mp4 is in out.work/src.faces already"));
+    expect(likeness(SWAP "--time 0.1s"), 0, "a longer --time makes it better");
+    expect(likeness(SWAP "--iterations 5 --first 4 --max 10"), 0, "10 frames, 10 with the new face");
+    expect(likeness(SWAP "--iterations 5 --resolution 80"), 2, "cannot change to 80");
+    expect(likeness("swap --src b.mp4 --dst a.mp4 -o out.mp4"), 2, "work of another swap");
+    expect_one_sentence();
+}
+
+static void refuses_before_it_begins(void **state) {
+    (void)state;
+    make_clips();
+    static const char *const cases[][3] = {
+        {"--src missing.mp4 --dst b.mp4 -o new.mp4", "missing.mp4", "1"},
+        {"--src a.mp4 --dst missing.mp4 -o new.mp4", "missing.mp4", "1"},
+        {"--src a.mp4 --dst b.mp4 -o new.xyz", "new.xyz", "2"},
+        {"--src a.mp4 --dst b.mp4 -o nowhere/new.mp4", "nowhere/new.mp4", "1"},
+        {"--src a.mp4 --dst b.mp4 -o b.mp4", "is one of the inputs", "2"},
+        {"--src a.mp4 --dst b.mp4 -o new.mp4 --codec nonsense", "nonsense", "2"},
+        {"--src a.mp4 --dst b.mp4 -o new.mp4 --resolution 65", "multiple of 16", "2"},
+    };
+    char before[8000];
+    snprintf(before, sizeof before, "%s", names_in("."));
+    for (size_t i = 0; i < LK_COUNT(cases); i++) {
+        expect(likeness("swap %s", cases[i][0]), atoi(cases[i][2]), cases[i][1]);
+        expect_one_sentence();
+        assert_string_equal(names_in("."), before);
+    }
+}
+
+/* The one who is seen most is learned. */
+static void one_person_of_several(void **state) {
+    (void)state;
+    make_clips();
+    assert_int_equal(shell("ffmpeg -v error -i dst.mp4 -frames:v 8 -an c.mp4"), 0);
+    expect(likeness("swap --src a.mp4 c.mp4 --dst b.mp4 -o two.mp4 " SMALL "--iterations 1 --max 5"), 0,
+           "8 faces of other people are left out");
+    expect(likeness("set info two.work/src.faces"), 0, "8 removed");
+}
+
+/* ---- Stopped ------------------------------------------------------------------------------------------------ */
+
+/* Started with `words`; stopped by `signal` when the shell's `test` holds. */
+static void stopped(const char *words, const char *test, int signal, int wanted) {
+    pid_t child = start(words);
+    bool reached = until(child, test);
+    kill(child, signal);
+    int status = wait_for(child);
+    if (!reached) fail_msg("'%s' never held; status %d, said: %s", test, status, said);
+    if (status != wanted) fail_msg("status %d instead of %d, said: %s", status, wanted, said);
+}
+
+static void interrupted(void **state) {
+    (void)state;
+    make_clips();
+    stopped("extract src.mp4 -o long.faces", "test -f long.faces", SIGINT, 130);
+    assert_null(strstr(names_in("."), "long.faces"));
+
+    stopped("train m --src out.work/src.faces --dst out.work/dst.faces " SMALL, "test -f m/preview/preview.png", SIGINT,
+            130);
+    assert_non_null(strstr(said, "stopped and saved at iteration"));
+    stopped("train m", "grep GFLOP .said", SIGTERM, 130);
+    stopped("train m", "grep GFLOP .said", SIGHUP, 130);
+    expect(likeness("train m --iterations 1"), 0, "m: iterations");
+
+    const char *merge = "merge out.work/model b.mp4 -o m.mp4 --faces all.faces --preset placebo";
+    expect(likeness("extract b.mp4 -o all.faces"), 0, "36 faces");
+    stopped(merge, "ls -a | grep -q 'm.mp4.tmp'", SIGINT, 130);
+    assert_null(strstr(names_in("."), "m.mp4"));
+    expect(likeness("%s", merge), 0, "m.mp4: 36 frames, 36 with a new face");
+}
+
+static void preview_on_demand(void **state) {
+    (void)state;
+    make_clips();
+    pid_t child = start("train m");
+    assert_true(until(
+        child, "grep -q 'loss src' .said || sleep 0.2; test -f m/preview/preview.png && rm m/preview/preview.png"));
+    bool came = false;
+    for (int i = 0; i < 20 && !came; i++) {
+        kill(child, SIGUSR1);
+        came = system("sleep 0.2") == 0 && until(child, "test -f m/preview/preview.png");
+    }
+    assert_true(came);
+    kill(child, SIGINT);
+    assert_int_equal(wait_for(child), 130);
+}
+
+/* Killed in each of its steps; the same command then does the rest. */
+static void killed(void **state) {
+    (void)state;
+    make_clips();
+    const char *words = "swap --src a.mp4 --dst b.mp4 -o k.mp4 " SMALL "--iterations 4 --save-every-iterations 1";
+    static const char *const moments[] = {"test -f k.work/src.faces", "test -f k.work/dst.faces",
+                                          "test -f k.work/model/history.csv", "test -f k.work/model/model.json",
+                                          "ls -a | grep -q 'k.mp4.tmp'"};
+    for (size_t i = 0; i < LK_COUNT(moments); i++) {
+        stopped(words, moments[i], SIGKILL, -SIGKILL);
+        assert_int_equal(shell("test ! -f k.mp4"), 0);
+    }
+    expect(likeness("%s", words), 0, "k.mp4 (36 frames, 36 with the new face)");
+    expect(shell("ls -a . k.work k.work/model | grep -c tmp"), 1, "0");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(whole_job),
+        cmocka_unit_test(goes_on),
+        cmocka_unit_test(refuses_before_it_begins),
+        cmocka_unit_test(one_person_of_several),
+        cmocka_unit_test(interrupted),
+        cmocka_unit_test(preview_on_demand),
+        cmocka_unit_test(killed),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
