@@ -59,6 +59,10 @@ bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, c
 
 typedef struct lk_merge_options {
     lk_composite_options composite;
+    double steady;   /* sigma in frames over which mask and colours are averaged; 0: not at all */
+    char *who;       /* which faces: all, largest, left, right, at:X,Y, track:N or like:FILE.faces; NULL: all */
+    lk_strings also; /* MODEL_DIR=WHICH: other models for other people */
+    char *session;   /* options by frame, JSON Lines; NULL: none */
     int crf;
     bool lossless;
     char *codec;        /* libav's name; NULL: H.264 */
@@ -70,9 +74,15 @@ typedef struct lk_merge_options {
 extern const lk_option lk_merge_option_table[];
 #define LK_COMPOSITE_OPTION_COUNT 15
 
+/* Seconds, summed over threads: where the time goes. Decoding and encoding run beside; of them only the waiting counts. */
+typedef struct lk_merge_stages {
+    double decode, crop, predict, prepare, blend, encode;
+} lk_merge_stages;
+
 typedef struct lk_merge_report {
     int64_t frames, merged, untouched; /* merged: frames with at least one face swapped */
     double seconds;
+    lk_merge_stages stages;
 } lk_merge_report;
 
 /* Put the swap of each face that `faces` has of `input` into its frame, and write the video to `output`. Frames without
@@ -80,6 +90,21 @@ typedef struct lk_merge_report {
  * interrupted (LK_ERR_INTERRUPTED), nothing is left behind. */
 bool lk_merge(const char *model_dir, const char *input, const char *faces, const char *output,
               const lk_merge_options *o, lk_merge_report *report, lk_error *err);
+
+/* One frame, before and after, and below for each face (at most 4): its crop, the prediction, the predicted mask, the mask
+ * that is used, and the face as it goes into the frame. A PNG (or JPEG) by `picture`'s ending. */
+bool lk_merge_preview(const char *model_dir, const char *input, const char *faces, int64_t frame, const char *picture,
+                      const lk_merge_options *o, lk_error *err);
+
+/* Two complaints measured, in levels of 255, in the same aligned crops of both videos; see docs/merge.md. border: mean
+ * slope of luma across the edge of dst's hull; flicker: mean |second difference in time| of luma inside it. */
+typedef struct lk_merge_quality {
+    double border_before, border_after, flicker_before, flicker_after;
+    int64_t frames, faces;
+} lk_merge_quality;
+/* Frame i of `after` stands for frame first + i of `before`; faces: of `before`; max 0: all frames. */
+bool lk_merge_measure(const char *before, const char *after, const char *faces, int64_t first, int64_t max,
+                      lk_merge_quality *q, lk_error *err);
 
 /* A contact sheet: pairs of frames, before to the left of after, evenly spread over `frames` frames (0: as many as
  * `after` says it has). Frame i of `after` stands for frame first + i of `before`. PNG, at most 1600 pixels wide. */

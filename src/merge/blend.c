@@ -13,10 +13,10 @@
 bool lk_mode_is_raw(int mode) { return mode >= LK_MODE_RAW_FACE; }
 bool lk_mode_on_black(int mode) { return mode > LK_MODE_RAW_FACE; }
 
-static bool is_seamless(int mode) { return mode == LK_MODE_SEAMLESS || mode == LK_MODE_SEAMLESS_HIST_MATCH; }
+bool lk_is_seamless(int mode) { return mode == LK_MODE_SEAMLESS || mode == LK_MODE_SEAMLESS_HIST_MATCH; }
 
 bool lk_needs_under(const lk_composite_options *o) {
-    return o->scale != 0 && (is_seamless(o->mode) || o->super_resolution > 0);
+    return o->scale != 0 && (lk_is_seamless(o->mode) || o->super_resolution > 0);
 }
 
 lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent) {
@@ -62,93 +62,36 @@ static bool correct(lk_image *face, const lk_blend *b, const lk_face_images *f, 
                     const lk_composite_options *o, lk_error *err) {
     const lk_image *w = weights->data ? weights : NULL;
     if (!lk_transfer_color(face, f->original, w, o->color, err)) return false;
-    if (is_seamless(o->mode) && !clone(face, b, f->under ? f->under : f->original, err)) return false;
+    if (lk_is_seamless(o->mode) && !clone(face, b, f->boundary ? f->boundary : f->under ? f->under : f->original, err))
+        return false;
     if (o->mode == LK_MODE_HIST_MATCH || o->mode == LK_MODE_SEAMLESS_HIST_MATCH)
         lk_match_histograms(face, f->original, w);
     return o->mode != LK_MODE_HIST_MATCH_BW || lk_match_luma(face, f->original, w, err);
 }
 
-/* The change that colour transfer and mode make, as a picture of its own. */
-static bool find_change(lk_blend *b, const lk_face_images *f, lk_affine crop_to_alpha, const lk_composite_options *o,
-                        lk_error *err) {
-    if (lk_mode_is_raw(o->mode) || (o->color == LK_COLOR_NONE && o->mode == LK_MODE_OVERLAY)) return true;
-    lk_image weights = {0};
-    bool ok = lk_image_copy(&b->face, &b->change, err) &&
-              color_weights(b, f, crop_to_alpha, o->whole_color, &weights, err) &&
-              correct(&b->change, b, f, &weights, o, err);
-    float *v = b->change.data;
-    const float *p = b->face.data;
-    size_t n = (size_t)b->face.width * (size_t)b->face.height * 3;
-    for (size_t i = 0; ok && i < n; i++) v[i] -= p[i];
-    lk_image_free(&weights);
-    return ok;
-}
-
-bool lk_blend_prepare(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err) {
+bool lk_blend_mask(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err) {
     int n = f->prediction->width, side = lk_mask_side(n);
     *b = (lk_blend){.mode = o->mode, .frame_to_face = lk_output_grid(f->frame_to_crop, n, o->scale)};
-    lk_affine to_alpha = lk_between_grids(n, side), crop_to_alpha = lk_affine_multiply(to_alpha, f->frame_to_crop);
+    lk_affine to_alpha = lk_between_grids(n, side);
     b->frame_to_alpha = lk_affine_multiply(to_alpha, b->frame_to_face);
-    if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err) || !lk_image_copy(f->prediction, &b->face, err))
-        return false;
-    if (o->mode == LK_MODE_RAW_FACE || o->mode == LK_MODE_RAW_PREDICTION) {
-        for (int i = 0; i < side * side; i++) ((float *)b->alpha.data)[i] = 1;
-        return true;
-    }
-    if (!lk_mask_make(&b->alpha, f->mask, f->points, crop_to_alpha, o, err)) return false;
-    if (o->super_resolution > 0 && !lk_image_copy(f->under ? f->under : f->original, &b->original, err)) return false;
-    return find_change(b, f, crop_to_alpha, o, err);
-}
-
-/* ---- Steady ---------------------------------------------------------------------------------------------- */
-
-static LK_HOT void add_weighted(float *restrict sum, const float *v, float w, size_t n) {
-    for (size_t i = 0; i < n; i++) sum[i] += w * v[i];
-}
-
-static LK_HOT void add_masked(float *restrict sum, float *restrict total, const float *change, const float *mask,
-                              float w, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        float m = w * (mask[i] + 1e-4f);
-        total[i] += m;
-        for (size_t c = 0; c < 3; c++) sum[3 * i + c] += m * change[3 * i + c];
-    }
-}
-
-static bool average_change(lk_blend *b, const lk_blend *const *around, const double *weights, int count,
-                           lk_error *err) {
-    int n = b->face.width;
-    size_t pixels = (size_t)n * (size_t)n;
-    lk_image total = {0}, mask = {0};
-    bool ok = lk_image_alloc(&b->change, n, n, 3, LK_F32, err) && lk_image_alloc(&total, n, n, 1, LK_F32, err) &&
-              lk_image_alloc(&mask, n, n, 1, LK_F32, err);
-    for (int k = 0; ok && k < count; k++) {
-        if (!around[k]->change.data) continue;
-        ok = lk_image_resize(&around[k]->alpha, &mask, LK_AREA, err);
-        if (ok) add_masked(b->change.data, total.data, around[k]->change.data, mask.data, (float)weights[k], pixels);
-    }
-    float *v = b->change.data;
-    const float *t = total.data;
-    for (size_t i = 0; ok && i < pixels; i++)
-        for (size_t c = 0; c < 3; c++) v[3 * i + c] /= t[i] > 0 ? t[i] : 1;
-    lk_image_free(&total);
-    lk_image_free(&mask);
-    return ok;
-}
-
-bool lk_blend_steady(lk_blend *b, const lk_blend *own, const lk_blend *const *around, const double *weights, int count,
-                     lk_error *err) {
-    *b = *own;
-    b->face = b->change = b->alpha = b->original = (lk_image){0};
-    if (!lk_image_copy(&own->face, &b->face, err)) return false;
-    if (own->original.data && !lk_image_copy(&own->original, &b->original, err)) return false;
-    int side = own->alpha.width;
     if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err)) return false;
-    double total = 0;
-    for (int k = 0; k < count; k++) total += weights[k];
-    for (int k = 0; k < count; k++)
-        add_weighted(b->alpha.data, around[k]->alpha.data, (float)(weights[k] / total), (size_t)side * (size_t)side);
-    return !own->change.data || average_change(b, around, weights, count, err);
+    if (o->mode != LK_MODE_RAW_FACE && o->mode != LK_MODE_RAW_PREDICTION)
+        return lk_mask_make(&b->alpha, f->mask, f->points, lk_affine_multiply(to_alpha, f->frame_to_crop), o, err);
+    for (int i = 0; i < side * side; i++) ((float *)b->alpha.data)[i] = 1;
+    return true;
+}
+
+bool lk_blend_correct(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err) {
+    if (!lk_image_copy(f->prediction, &b->face, err)) return false;
+    if (lk_mode_is_raw(o->mode)) return true;
+    if (o->super_resolution > 0 && !lk_image_copy(f->under ? f->under : f->original, &b->original, err)) return false;
+    if (o->color == LK_COLOR_NONE && o->mode == LK_MODE_OVERLAY) return true;
+    lk_image weights = {0};
+    lk_affine crop_to_alpha = lk_affine_multiply(lk_between_grids(b->face.width, b->alpha.width), f->frame_to_crop);
+    bool ok =
+        color_weights(b, f, crop_to_alpha, o->whole_color, &weights, err) && correct(&b->face, b, f, &weights, o, err);
+    lk_image_free(&weights);
+    return ok;
 }
 
 /* ---- Finish ---------------------------------------------------------------------------------------------- */
@@ -161,12 +104,6 @@ static bool smooth_for_frame(lk_image *face, lk_affine frame_to_face, lk_error *
 
 bool lk_blend_finish(lk_blend *b, const lk_composite_options *o, const lk_affine *before, const lk_affine *after,
                      lk_error *err) {
-    if (b->change.data) {
-        float *v = b->face.data;
-        const float *d = b->change.data;
-        size_t n = (size_t)b->face.width * (size_t)b->face.height * 3;
-        for (size_t i = 0; i < n; i++) v[i] += d[i];
-    }
     if (lk_mode_is_raw(b->mode)) return smooth_for_frame(&b->face, b->frame_to_face, err);
     if (!lk_sharpen(&b->face, o->sharpen / 100, o->sharpen_kernel == 1, err)) return false;
     if (o->motion_blur > 0 && before && after && !lk_motion_blur(&b->face, *before, *after, o->motion_blur / 100, err))
@@ -287,7 +224,6 @@ bool lk_blend_apply(const lk_blend *b, lk_image *frame, lk_rect window, const lk
 
 void lk_blend_free(lk_blend *b) {
     lk_image_free(&b->face);
-    lk_image_free(&b->change);
     lk_image_free(&b->alpha);
     lk_image_free(&b->original);
 }
@@ -316,13 +252,14 @@ bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, c
         return lk_fail(err, LK_ERR_USAGE, "prediction, mask and original must be float squares of one size");
     lk_blend b = {0};
     lk_image under = {0};
-    lk_face_images f = {prediction, mask, original, NULL, frame_to_crop, points};
+    lk_face_images f = {prediction, mask, original, NULL, NULL, frame_to_crop, points};
     bool ok = true;
     if (lk_needs_under(o)) {
         ok = cut_under(frame, window, lk_output_grid(frame_to_crop, n, o->scale), n, &under, err);
         f.under = &under;
     }
-    ok = ok && lk_blend_prepare(&b, &f, o, err) && lk_blend_finish(&b, o, NULL, NULL, err);
+    ok = ok && lk_blend_mask(&b, &f, o, err) && lk_blend_correct(&b, &f, o, err) &&
+         lk_blend_finish(&b, o, NULL, NULL, err);
     for (int y = 0; ok && lk_mode_on_black(o->mode) && y < frame->height; y++)
         memset(lk_row_f32(frame, y), 0, (size_t)frame->width * 3 * sizeof(float));
     ok = ok && lk_blend_apply(&b, frame, window, o, 0, NULL, err);

@@ -1,8 +1,8 @@
 /* Inside the merge room: a predicted face made ready in its crop, and put into its frame.
  *
- *     prepare   its mask, and what colour transfer and mode change of it
- *     steady    mask and change averaged with those of the frames around
- *     finish    the change made, sharpening, motion blur
+ *     mask      where it is; masks of the frames around may then be averaged
+ *     correct   the prediction in dst's colours, as the mode has it
+ *     finish    sharpening, motion blur
  *     apply     into the window of the frame that it touches */
 #ifndef LIKENESS_MERGE_BLEND_H
 #define LIKENESS_MERGE_BLEND_H
@@ -11,8 +11,7 @@
 
 typedef struct lk_blend {
     int mode;
-    lk_image face;     /* the prediction; after finishing: as it goes into the frame; float RGB [R, R] */
-    lk_image change;   /* what is to be added to it; no image: nothing */
+    lk_image face;     /* as it goes into the frame; float RGB [R, R] */
     lk_image alpha;    /* its share of each pixel, 0–1; float, one channel, a grid of its own over the same square */
     lk_image original; /* dst's crop on the output's grid; only where it is needed */
     lk_affine frame_to_face;  /* frame pixels to pixels of `face` */
@@ -20,9 +19,9 @@ typedef struct lk_blend {
 } lk_blend;
 
 /* What a face brings along. Images float, [R, R]; `under`: dst's crop on the output's grid (lk_output_grid), NULL where
- * that is `original`'s. */
+ * that is `original`'s; `boundary`: what seamless cloning joins on to, NULL: `under`. */
 typedef struct lk_face_images {
-    const lk_image *prediction, *mask, *original, *under;
+    const lk_image *prediction, *mask, *original, *under, *boundary;
     lk_affine frame_to_crop;
     const lk_landmarks *points; /* in the frame */
 } lk_face_images;
@@ -32,12 +31,11 @@ lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent);
 /* Whether the options need `under`. */
 bool lk_needs_under(const lk_composite_options *o);
 
-/* Points in the frame. The caller frees the blend, after a failure too. */
-bool lk_blend_prepare(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
-/* `b`: a copy of `own` with the mask and the change averaged over `around` (its own among them) by these weights; a pixel's
- * change counts as far as the mask is there. */
-bool lk_blend_steady(lk_blend *b, const lk_blend *own, const lk_blend *const *around, const double *weights, int count,
-                     lk_error *err);
+/* Matrices and mask of *b, which is overwritten. The caller frees the blend, after a failure too. */
+bool lk_blend_mask(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
+/* The face, by means of the mask. */
+bool lk_blend_correct(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
+bool lk_is_seamless(int mode);
 /* before, after: as lk_motion_blur's; NULL: the face stands still. */
 bool lk_blend_finish(lk_blend *b, const lk_composite_options *o, const lk_affine *before, const lk_affine *after,
                      lk_error *err);

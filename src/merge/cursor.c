@@ -29,12 +29,18 @@ static bool find_source(lk_faceset *set, const char *faces, const char *input, c
 bool lk_face_cursor_open(lk_face_cursor *c, const char *faces, const char *input, const lk_media_info *info,
                          lk_error *err) {
     *c = (lk_face_cursor){.set = lk_faceset_open(faces, false, err)};
-    lk_source source;
-    if (!c->set || !find_source(c->set, faces, input, info, &source, err)) return false;
-    c->count = lk_faceset_ids(c->set, &(lk_faceset_query){.source = source.id}, &c->ids, err);
+    if (!c->set || !find_source(c->set, faces, input, info, &c->source, err)) return false;
+    c->count = lk_faceset_ids(c->set, &(lk_faceset_query){.source = c->source.id}, &c->ids, err);
     if (c->count < 0) return false;
     if (c->count == 0) return lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no face of %s to swap", faces, input);
+    if (!lk_faceset_get(c->set, c->ids[c->count - 1], &c->face, err)) return false;
+    c->last_frame = c->face.frame;
     return true;
+}
+
+void lk_face_cursor_rewind(lk_face_cursor *c) {
+    c->at = 0;
+    c->loaded = false;
 }
 
 bool lk_face_cursor_next(lk_face_cursor *c, int64_t frame, const lk_face **face, lk_error *err) {

@@ -184,7 +184,8 @@ static void window_holds_all(void **state) {
         double cx = lk_rng_uniform(&rng, -40, 200), cy = lk_rng_uniform(&rng, -40, 160);
         lk_affine m = placed(64, cx, cy, lk_rng_uniform(&rng, 0.4, 2), lk_rng_uniform(&rng, -3, 3));
         lk_blend b;
-        test_ok(lk_blend_prepare(&b, &(lk_face_images){&face, &mask, &face, NULL, m, &none}, &o, &err), &err);
+        lk_face_images images = {&face, &mask, &face, NULL, NULL, m, &none};
+        test_ok(lk_blend_mask(&b, &images, &o, &err) && lk_blend_correct(&b, &images, &o, &err), &err);
         lk_rect w = lk_blend_window(&b, W, H);
         lk_image whole = new_image(W, H, 3), part = {0};
         test_ok(lk_blend_apply(&b, &whole, (lk_rect){0, 0, W, H}, &o, 0, NULL, &err), &err);
