@@ -167,7 +167,16 @@ typedef enum lk_nn_precision {
 /* Does this processor multiply bfloat16 natively (AVX-512 BF16 or AMX)? */
 bool lk_nn_has_bf16(void);
 
+/* Where a network runs. */
+typedef enum lk_nn_device {
+    LK_NN_CPU,
+    LK_NN_GPU, /* an NVIDIA GPU; where there is none, one sentence goes to the log and the processor does it */
+} lk_nn_device;
+/* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
+bool lk_nn_has_gpu(char *name, lk_error *err);
+
 typedef struct lk_nn_options {
+    int device;          /* lk_nn_device */
     bool train;          /* differentiate the losses, keep optimizer states */
     bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
     uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */

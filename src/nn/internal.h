@@ -172,9 +172,16 @@ typedef struct lk_backend {
     bool (*upload)(lk_nn_exec *e, const lk_tensor *t, char *data, const float *values);
     bool (*download)(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values);
     void (*release_layout)(void *layout);
+
+    /* Of devices with memory of their own; NULL for the processor. */
+    bool (*ready)(char *name, lk_error *err);                 /* is there one? name: 80 bytes, or NULL */
+    bool (*run_all)(lk_nn_exec *e, int count, lk_error *err); /* the first `count` nodes */
+    float *(*host)(lk_nn_exec *e, int t);                     /* lk_nn_data of an input or output */
 } lk_backend;
 
 extern const lk_backend lk_backend_cpu;
+/* The backend of LK_NN_GPU; NULL: built without CUDA. Tests put their own here. */
+extern const lk_backend *lk_backend_gpu;
 
 /* graph.c */
 int lk_graph_tensor(lk_nn_graph *g, lk_tensor_kind kind, lk_nn_shape shape); /* −1 with the graph's error set */

@@ -293,12 +293,32 @@ static bool take(lk_nn_exec *e, lk_error *err) {
     return lk_params_initialise(e, err) && bind(e, err) && (!together || peers_agree(e, err));
 }
 
+#ifdef LIKENESS_CUDA
+extern const lk_backend lk_backend_cuda;
+const lk_backend *lk_backend_gpu = &lk_backend_cuda;
+#else
+const lk_backend *lk_backend_gpu;
+#endif
+
+bool lk_nn_has_gpu(char *name, lk_error *err) {
+    if (lk_backend_gpu) return lk_backend_gpu->ready(name, err);
+    return lk_fail(err, LK_ERR_UNSUPPORTED, "this program was built without CUDA");
+}
+
+static const lk_backend *backend_of(int device) {
+    lk_error why = {0};
+    if (device != LK_NN_GPU) return &lk_backend_cpu;
+    if (lk_nn_has_gpu(NULL, &why)) return lk_backend_gpu;
+    lk_log(LK_LOG_WARN, "no GPU: %s; the processor does the work", why.message);
+    return &lk_backend_cpu;
+}
+
 static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {
     if (!lk_nn_graph_ok(g, err)) return NULL;
     lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
     if (!e) return NULL;
     e->options = *options;
-    e->backend = &lk_backend_cpu;
+    e->backend = backend_of(options->device);
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
     bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || take(e, err));
@@ -370,7 +390,7 @@ static bool run(lk_nn_exec *e, int count, lk_error *err) {
 static bool run_nodes(lk_nn_exec *e, int count, lk_error *err) {
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
-    bool ok = run(e, count, err);
+    bool ok = e->backend->run_all ? e->backend->run_all(e, count, err) : run(e, count, err);
     lk_set_threads(threads);
     return ok;
 }
@@ -404,14 +424,16 @@ lk_nn_shape lk_nn_shape_in(const lk_nn_exec *e, lk_nn_t t) { return lk_nn_shape_
 float *lk_nn_data(lk_nn_exec *e, lk_nn_t t) {
     if (t < 0 || t >= e->g.tensor_count) return NULL;
     const lk_tensor *at = &e->g.tensors[t];
-    return at->kind == LK_INPUT || at->output ? (float *)(void *)at->data : NULL;
+    if (at->kind != LK_INPUT && !at->output) return NULL;
+    return e->backend->host ? e->backend->host(e, t) : (float *)(void *)at->data;
 }
 
 int lk_nn_loss_count(const lk_nn_exec *e) { return e->g.loss_count; }
 const char *lk_nn_loss_name(const lk_nn_exec *e, int i) { return e->g.losses[i].name; }
 float lk_nn_loss_value(const lk_nn_exec *e, int i) {
-    float value;
-    memcpy(&value, e->g.tensors[e->g.losses[i].tensor].data, sizeof value);
+    const lk_tensor *t = &e->g.tensors[e->g.losses[i].tensor];
+    float value = NAN;
+    if (!e->backend->download(e, t, t->data, &value)) return NAN;
     return value;
 }
 

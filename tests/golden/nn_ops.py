@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 """Every operator, forward and backward, by PyTorch in float64 on random shapes.
 
-Writes nn_ops.json (cases) and nn_ops.bin (little-endian float32). Tensors are [N, C, H, W]. The loss of each case is the sum
+Writes nn_ops.txt (cases) and nn_ops.bin (little-endian float32). Tensors are [N, C, H, W]. The loss of each case is the sum
 of the output times a random tensor, so that the gradient of the output is random too.
+
+A case is a line of numbers after the operator's name: how many integers, and they; how many floats, and they; how many
+inputs, and of each its shape, its place in nn_ops.bin and its gradient's, or −1; the output's shape and place; the place
+of the random tensor.
 """
-import json
 import sys
 from pathlib import Path
 
@@ -25,9 +28,9 @@ def put(t):
     a = t.detach().numpy().astype("<f4")
     blob.write(a.tobytes())
     shape = list(a.shape)
-    entry = {"shape": shape, "at": position}
+    at = position
     position += a.size
-    return entry
+    return [*shape, at]
 
 
 def rand(*shape, scale=1.0):
@@ -43,11 +46,10 @@ def case(op, inputs, f, ints=(), floats=(), forward_only=False, constants=()):
     r = rand(*y.shape)
     if not forward_only:
         (y * r).sum().backward()
-    cases.append({
-        "op": op, "ints": list(ints), "floats": [float(v) for v in floats],
-        "inputs": [put(t) for t in inputs], "output": put(y), "weights": put(r),
-        "gradients": [None if t.grad is None else put(t.grad) for t in inputs],
-    })
+    line = [op, len(ints), *ints, len(floats), *[float(v) for v in floats], len(inputs)]
+    for t in inputs:
+        line += put(t) + [-1 if t.grad is None else put(t.grad)[-1]]
+    cases.append(" ".join(str(v) for v in line + put(y) + put(r)[-1:]))
 
 
 def act(name, alpha):
@@ -202,4 +204,4 @@ case("conv_transposed", [rand(1, 6, 5, 4), rand(6, 8, 2, 2), rand(1, 8, 1, 1)], 
 case("conv_transposed", [rand(1, 8, 5, 4), rand(8, 8, 3, 3), rand(1, 8, 1, 1)], transposed, [2], forward_only=True)
 
 blob.close()
-(out / "nn_ops.json").write_text(json.dumps(cases))
+(out / "nn_ops.txt").write_text("\n".join(cases) + "\n")

@@ -1,0 +1,125 @@
+/* Dense layers by cuBLASLt. Its matrices are columns first, so a row-major [N, K] is a K×N there:
+ * forward yᵀ[O×N] = w·xᵀ, back to data xᵀ[K×N] = wᵀ·yᵀ, weights wᵀ[K×O] = xᵀ·y. */
+#include "device.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MOST_TRIALS 8
+
+static cudaDataType_t type_of(bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; }
+
+static bool ok(cublasStatus_t status) { return status == CUBLAS_STATUS_SUCCESS; }
+
+static bool describe(lk_gpu_layer *l) {
+    const lk_gpu_layer_key *k = &l->key;
+    uint64_t n = (uint64_t)k->xs.n, in = (uint64_t)k->ws.c, out = (uint64_t)k->ws.n;
+    cublasOperation_t plain = CUBLAS_OP_N, turned = CUBLAS_OP_T;
+    cudaDataType_t from = type_of(k->half_in), to = type_of(k->half_out);
+    if (!ok(cublasLtMatmulDescCreate(&l->product, CUBLAS_COMPUTE_32F, CUDA_R_32F))) return false;
+    const cublasOperation_t *left = k->pass == LK_GPU_FORWARD ? &turned : &plain;
+    const cublasOperation_t *right = k->pass == LK_GPU_BACK_WEIGHTS ? &turned : &plain;
+    if (!ok(cublasLtMatmulDescSetAttribute(l->product, CUBLASLT_MATMUL_DESC_TRANSA, left, sizeof *left)) ||
+        !ok(cublasLtMatmulDescSetAttribute(l->product, CUBLASLT_MATMUL_DESC_TRANSB, right, sizeof *right)))
+        return false;
+    switch (k->pass) {
+    case LK_GPU_FORWARD: /* w (K×O, turned) · x (K×N) → y (O×N) */
+        return ok(cublasLtMatrixLayoutCreate(&l->left, from, in, out, (int64_t)in)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->right, from, in, n, (int64_t)in)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->result, to, out, n, (int64_t)out));
+    case LK_GPU_BACK_DATA: /* w (K×O) · y (O×N) → x (K×N) */
+        return ok(cublasLtMatrixLayoutCreate(&l->left, from, in, out, (int64_t)in)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->right, from, out, n, (int64_t)out)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->result, to, in, n, (int64_t)in));
+    default: /* x (K×N) · y (O×N, turned) → w (K×O) */
+        return ok(cublasLtMatrixLayoutCreate(&l->left, from, in, n, (int64_t)in)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->right, from, out, n, (int64_t)out)) &&
+               ok(cublasLtMatrixLayoutCreate(&l->result, to, in, out, (int64_t)in));
+    }
+}
+
+typedef struct timing {
+    lk_gpu *gpu;
+    lk_gpu_layer *layer;
+    const lk_gpu_trial *on;
+} timing;
+
+static bool run_timed(void *user) {
+    const timing *t = user;
+    return lk_blas_run_layer(t->gpu, t->layer, t->on->x, t->on->w, t->on->y, t->on->bias, t->on->workspace, NULL);
+}
+
+static bool choose(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_trial *on) {
+    cublasLtMatmulPreference_t wish = NULL;
+    cublasLtMatmulHeuristicResult_t results[MOST_TRIALS];
+    int count = 0;
+    size_t most = LK_GPU_MOST_WORKSPACE / 4;
+    bool asked =
+        ok(cublasLtMatmulPreferenceCreate(&wish)) &&
+        ok(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most)) &&
+        ok(cublasLtMatmulAlgoGetHeuristic(gpu->blas, l->product, l->left, l->right, l->result, l->result, wish,
+                                          MOST_TRIALS, results, &count));
+    if (wish) cublasLtMatmulPreferenceDestroy(wish);
+    double best = HUGE_VAL;
+    cublasLtMatmulAlgo_t chosen;
+    memset(&chosen, 0, sizeof chosen);
+    size_t workspace = 0;
+    for (int i = 0; asked && i < count; i++) {
+        if (!ok(results[i].state)) continue;
+        l->algorithm = results[i].algo;
+        l->workspace = results[i].workspaceSize;
+        timing t = {gpu, l, on};
+        double ms = lk_gpu_time(gpu, run_timed, &t);
+        if (ms < 0 || ms >= best) continue;
+        best = ms;
+        chosen = results[i].algo;
+        workspace = results[i].workspaceSize;
+    }
+    l->algorithm = chosen;
+    l->workspace = workspace;
+    return isfinite(best);
+}
+
+bool lk_blas_open_layer(lk_gpu *gpu, lk_gpu_layer *layer) {
+    lk_gpu_trial on;
+    bool good = describe(layer) && lk_gpu_trial_open(&on, &layer->key);
+    if (good) {
+        good = choose(gpu, layer, &on);
+        lk_gpu_trial_close(&on);
+    }
+    if (!good) lk_blas_close_layer(layer);
+    snprintf(layer->name, sizeof layer->name, "cuBLASLt");
+    return good;
+}
+
+bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *l, void *x, void *w, void *y, const float *bias, void *workspace,
+                       lk_error *err) {
+    const lk_gpu_layer_key *k = &l->key;
+    const float one = 1, zero = 0;
+    const void *left = k->pass == LK_GPU_BACK_WEIGHTS ? x : w, *right = k->pass == LK_GPU_FORWARD ? x : y;
+    void *result = k->pass == LK_GPU_FORWARD ? y : k->pass == LK_GPU_BACK_DATA ? x : w;
+    cublasStatus_t status =
+        cublasLtMatmul(gpu->blas, l->product, &one, left, l->left, right, l->right, &zero, result, l->result, result,
+                       l->result, &l->algorithm, workspace, l->workspace, gpu->stream);
+    if (!ok(status))
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "cuBLASLt failed in a dense layer (%s)",
+                       cublasLtGetStatusString(status));
+    if (k->pass != LK_GPU_FORWARD || (!k->bias && k->act == LK_NN_LINEAR)) return true;
+    lk_activation_args a = {.x = {y, k->half_out},
+                            .y = {y, k->half_out},
+                            .bias = bias,
+                            .channels = (uint32_t)k->ys.c,
+                            .act = k->act,
+                            .alpha = k->alpha};
+    return lk_gpu_activation(gpu, &a, lk_nn_count(k->ys), err);
+}
+
+void lk_blas_close_layer(lk_gpu_layer *l) {
+    if (l->result) cublasLtMatrixLayoutDestroy(l->result);
+    if (l->right) cublasLtMatrixLayoutDestroy(l->right);
+    if (l->left) cublasLtMatrixLayoutDestroy(l->left);
+    if (l->product) cublasLtMatmulDescDestroy(l->product);
+    l->result = l->right = l->left = NULL;
+    l->product = NULL;
+}

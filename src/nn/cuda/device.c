@@ -1,0 +1,214 @@
+/* One GPU: memory, its stream, recorded steps, and the layers that its libraries take. */
+#include "device.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool lk_cuda_ok(cudaError_t status, const char *what, lk_error *err) {
+    if (status == cudaSuccess) return true;
+    if (status == cudaErrorMemoryAllocation)
+        return lk_fail(err, LK_ERR_MEMORY, "the GPU has not enough memory left to %s: choose a smaller batch", what);
+    return lk_fail(err, LK_ERR_UNSUPPORTED, "the GPU cannot %s (%s)", what, cudaGetErrorString(status));
+}
+
+bool lk_gpu_ready(char *name, lk_error *err) {
+    int count = 0;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    if (status == cudaErrorInsufficientDriver)
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "no NVIDIA driver, or one that is too old for CUDA 13");
+    if (status != cudaSuccess || count == 0) {
+        cudaGetLastError(); /* so that nobody else trips over it */
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "no NVIDIA GPU is to be seen (%s)",
+                       status == cudaSuccess ? "the driver lists none" : cudaGetErrorString(status));
+    }
+    struct cudaDeviceProp p;
+    if (!lk_cuda_ok(cudaGetDeviceProperties(&p, 0), "describe itself", err)) return false;
+    if (p.major * 10 + p.minor < 75)
+        return lk_fail(err, LK_ERR_UNSUPPORTED,
+                       "the GPU (%s) is older than Turing, which is the oldest that is supported", p.name);
+    if (!lk_cuda_load(err)) return false;
+    if (name) snprintf(name, 80, "%s, %.0f GiB", p.name, (double)p.totalGlobalMem / 0x1p30);
+    return true;
+}
+
+bool lk_gpu_has_bf16(void) {
+    int major = 0;
+    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major >= 8;
+}
+
+cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }
+
+lk_gpu *lk_gpu_open(lk_error *err) {
+    lk_gpu *g = lk_alloc(1, sizeof *g, err);
+    if (!g) return NULL;
+    g->half = lk_gpu_has_bf16();
+    bool ok = lk_cuda_ok(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking), "open a stream", err) &&
+              lk_cuda_ok(cudaEventCreateWithFlags(&g->mark, cudaEventDisableTiming), "make an event", err);
+    if (ok &&
+        (cudnnCreate(&g->cudnn) != CUDNN_STATUS_SUCCESS || cudnnSetStream(g->cudnn, g->stream) != CUDNN_STATUS_SUCCESS))
+        ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuDNN does not start on this GPU");
+    if (ok && cublasLtCreate(&g->blas) != CUBLAS_STATUS_SUCCESS)
+        ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuBLASLt does not start on this GPU");
+    if (ok) return g;
+    lk_gpu_close(g);
+    return NULL;
+}
+
+void lk_gpu_close(lk_gpu *gpu) {
+    if (!gpu) return;
+    for (lk_gpu_layer *l = gpu->layers, *next; l; l = next) {
+        next = l->next;
+        lk_cudnn_close_layer(l);
+        lk_blas_close_layer(l);
+        free(l);
+    }
+    if (gpu->blas) cublasLtDestroy(gpu->blas);
+    if (gpu->cudnn) cudnnDestroy(gpu->cudnn);
+    if (gpu->mark) cudaEventDestroy(gpu->mark);
+    if (gpu->stream) cudaStreamDestroy(gpu->stream);
+    free(gpu);
+}
+
+/* ---- Memory ---------------------------------------------------------------------------------------------- */
+
+void *lk_gpu_allocate(size_t bytes, lk_error *err) {
+    void *p = NULL;
+    char what[64];
+    snprintf(what, sizeof what, "take %.0f MiB", (double)bytes / 0x1p20);
+    if (!lk_cuda_ok(cudaMalloc(&p, bytes ? bytes : 1), what, err)) {
+        cudaGetLastError();
+        return NULL;
+    }
+    /* The streams here do not wait for the default stream that clears. */
+    if (lk_cuda_ok(cudaMemset(p, 0, bytes), "clear memory", err) &&
+        lk_cuda_ok(cudaDeviceSynchronize(), "clear memory", err))
+        return p;
+    cudaFree(p);
+    return NULL;
+}
+
+void lk_gpu_deallocate(void *p) {
+    if (p) cudaFree(p);
+}
+
+void *lk_gpu_pinned(size_t bytes, lk_error *err) {
+    void *p = NULL;
+    if (!lk_cuda_ok(cudaMallocHost(&p, bytes ? bytes : 1), "pin the computer's memory", err)) {
+        cudaGetLastError();
+        return NULL;
+    }
+    memset(p, 0, bytes);
+    return p;
+}
+
+void lk_gpu_unpin(void *p) {
+    if (p) cudaFreeHost(p);
+}
+
+bool lk_gpu_upload(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
+    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu->stream), "take numbers in", err);
+}
+
+bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
+    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu->stream), "give numbers out", err) &&
+           lk_gpu_wait(gpu, err);
+}
+
+bool lk_gpu_wait(lk_gpu *gpu, lk_error *err) {
+    return lk_cuda_ok(cudaStreamSynchronize(gpu->stream), "finish its work", err);
+}
+
+bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) {
+    return lk_cuda_ok(cudaEventRecord(gpu->mark, gpu->stream), "record an event", err);
+}
+
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) {
+    return lk_cuda_ok(cudaEventSynchronize(gpu->mark), "finish its work", err);
+}
+
+/* ---- Recorded steps -------------------------------------------------------------------------------------- */
+
+bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err) {
+    return lk_cuda_ok(cudaStreamBeginCapture(gpu->stream, cudaStreamCaptureModeThreadLocal), "record a step", err);
+}
+
+bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err) {
+    cudaGraph_t graph = NULL;
+    cudaGraphExec_t ready = NULL;
+    bool ok = lk_cuda_ok(cudaStreamEndCapture(gpu->stream, &graph), "record a step", err) &&
+              lk_cuda_ok(cudaGraphInstantiate(&ready, graph, 0), "prepare a recorded step", err);
+    if (graph) cudaGraphDestroy(graph);
+    *recorded = ready;
+    return ok;
+}
+
+bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err) {
+    return lk_cuda_ok(cudaGraphLaunch(recorded, gpu->stream), "run a recorded step", err);
+}
+
+void lk_gpu_forget(void *recorded) {
+    if (recorded) cudaGraphExecDestroy(recorded);
+}
+
+/* ---- Layers ---------------------------------------------------------------------------------------------- */
+
+bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *k) {
+    memset(t, 0, sizeof *t);
+    t->x = lk_gpu_allocate(lk_nn_count(k->xs) * sizeof(float), NULL);
+    t->w = lk_gpu_allocate(lk_nn_count(k->ws) * sizeof(float), NULL);
+    t->y = lk_gpu_allocate(lk_nn_count(k->ys) * sizeof(float), NULL);
+    t->bias = lk_gpu_allocate((size_t)k->ys.c * sizeof(float), NULL);
+    t->workspace = lk_gpu_allocate(LK_GPU_MOST_WORKSPACE, NULL);
+    if (t->x && t->w && t->y && t->bias && t->workspace) return true;
+    lk_gpu_trial_close(t);
+    return false;
+}
+
+void lk_gpu_trial_close(lk_gpu_trial *t) {
+    lk_gpu_deallocate(t->x);
+    lk_gpu_deallocate(t->w);
+    lk_gpu_deallocate(t->y);
+    lk_gpu_deallocate(t->bias);
+    lk_gpu_deallocate(t->workspace);
+}
+
+double lk_gpu_time(lk_gpu *gpu, bool (*run)(void *user), void *user) {
+    cudaEvent_t start = NULL, end = NULL;
+    double best = -1;
+    bool ok = cudaEventCreate(&start) == cudaSuccess && cudaEventCreate(&end) == cudaSuccess && run(user) &&
+              cudaStreamSynchronize(gpu->stream) == cudaSuccess;
+    for (int i = 0; ok && i < 3; i++) {
+        float ms = 0;
+        ok = cudaEventRecord(start, gpu->stream) == cudaSuccess && run(user) &&
+             cudaEventRecord(end, gpu->stream) == cudaSuccess && cudaEventSynchronize(end) == cudaSuccess &&
+             cudaEventElapsedTime(&ms, start, end) == cudaSuccess;
+        if (ok && (best < 0 || (double)ms < best)) best = (double)ms;
+    }
+    if (start) cudaEventDestroy(start);
+    if (end) cudaEventDestroy(end);
+    return ok ? best : -1;
+}
+
+lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
+    lk_gpu_layer *l = gpu->layers;
+    while (l && memcmp(&l->key, key, sizeof *key)) l = l->next;
+    if (l) return l->works ? l : NULL;
+    if (key->half_in && !gpu->half) return NULL;
+    l = lk_alloc(1, sizeof *l, NULL);
+    if (!l) return NULL;
+    l->key = *key;
+    l->next = gpu->layers;
+    gpu->layers = l;
+    l->works = key->dense ? lk_blas_open_layer(gpu, l) : lk_cudnn_open_layer(gpu, l);
+    return l->works ? l : NULL;
+}
+
+size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer) { return layer->workspace; }
+const char *lk_gpu_layer_name(const lk_gpu_layer *layer) { return layer->name; }
+
+bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                      lk_error *err) {
+    return layer->key.dense ? lk_blas_run_layer(gpu, layer, x, w, y, bias, workspace, err)
+                            : lk_cudnn_run_layer(gpu, layer, x, w, y, bias, workspace, err);
+}

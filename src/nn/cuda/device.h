@@ -1,0 +1,71 @@
+/* What kernels.cu, device.c, cudnn.c and blas.c know of one another. */
+#ifndef LIKENESS_NN_CUDA_DEVICE_H
+#define LIKENESS_NN_CUDA_DEVICE_H
+
+#include "gpu.h"
+#include "libraries.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct lk_gpu {
+    cudaStream_t stream;
+    cudaEvent_t mark;
+    cudnnHandle_t cudnn;
+    cublasLtHandle_t blas;
+    bool half; /* multiplies bfloat16 natively */
+    lk_gpu_layer *layers;
+};
+
+/* Library workspaces beyond this are not considered. */
+#define LK_GPU_MOST_WORKSPACE LK_MIB(256)
+
+#define LK_CUDNN_PARTS 16
+
+struct lk_gpu_layer {
+    lk_gpu_layer_key key;
+    lk_gpu_layer *next;
+    bool works; /* false: remembered so that it is not tried again */
+    char name[64];
+    size_t workspace;
+    /* cuDNN: the plan, and what it was made of */
+    cudnnBackendDescriptor_t plan, parts[LK_CUDNN_PARTS];
+    int part_count;
+    bool fused;         /* bias and activation are in the plan; else an own kernel follows */
+    bool padded;        /* x is first copied into, or cut out of, a larger one that needs no padding */
+    size_t padded_room; /* of that one, at the start of the workspace */
+    /* cuBLASLt */
+    cublasLtMatmulDesc_t product;
+    cublasLtMatrixLayout_t left, right, result;
+    cublasLtMatmulAlgo_t algorithm;
+};
+
+cudaStream_t lk_gpu_stream(const lk_gpu *gpu);
+/* Fails with "the GPU cannot WHAT: …", and, where memory ran out, says what to do. */
+bool lk_cuda_ok(cudaError_t status, const char *what, lk_error *err);
+
+/* cudnn.c, blas.c: fill a layer whose key is set; false when the library does not take it. */
+bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer);
+bool lk_cudnn_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                        lk_error *err);
+void lk_cudnn_close_layer(lk_gpu_layer *layer);
+bool lk_blas_open_layer(lk_gpu *gpu, lk_gpu_layer *layer);
+bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                       lk_error *err);
+void lk_blas_close_layer(lk_gpu_layer *layer);
+
+/* Memory of a layer's operands to time it on, taken from the device for as long; and milliseconds of `run`, the better
+ * of three after one to warm up; negative when it fails. */
+typedef struct lk_gpu_trial {
+    void *x, *w, *y, *workspace;
+    float *bias;
+} lk_gpu_trial;
+bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *key);
+void lk_gpu_trial_close(lk_gpu_trial *t);
+double lk_gpu_time(lk_gpu *gpu, bool (*run)(void *user), void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,609 @@
+/* The backend's table: what each operator launches, and on what memory. */
+#include "gpu.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef bool run_function(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+static lk_gpu *gpu_of(const lk_nn_exec *e) { return lk_gpu_state_of(e)->gpu; }
+static size_t count_of(const lk_nn_exec *e, int t) { return lk_nn_count(lk_gpu_shape(e, t)); }
+static lk_gpu_ref ref(const lk_nn_exec *e, int t) { return lk_gpu_ref_of(e, t); }
+static float *scratch_floats(const lk_nn_exec *e, const lk_node *n) { return (float *)(void *)lk_gpu_scratch(e, n); }
+
+/* ---- Elementwise ----------------------------------------------------------------------------------------- */
+
+static bool activation(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_activation_args a = {
+        .x = ref(e, n->in[0]), .y = ref(e, n->out[0]), .act = n->a.conv.act, .alpha = n->a.conv.alpha};
+    return lk_gpu_activation(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool activation_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_activation_back_args a = {ref(e, n->in[0]), ref(e, n->in[1]), ref(e, n->out[0]), n->a.conv.act, n->a.conv.alpha};
+    return lk_gpu_activation_back(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool prelu(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_prelu_args a = {ref(e, n->in[0]), ref(e, n->out[0]), lk_gpu_data(e, n->in[1]), (uint32_t)count_of(e, n->in[1])};
+    return lk_gpu_prelu(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool binary(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_nn_shape s = lk_gpu_shape(e, n->in[0]), t = lk_gpu_shape(e, n->in[1]);
+    lk_binary_args a = {.a = ref(e, n->in[0]),
+                        .b = ref(e, n->in[1]),
+                        .y = ref(e, n->out[0]),
+                        .s = s,
+                        .t = t,
+                        .same = lk_same_shape(s, t),
+                        .op = n->op == LK_OP_ADD   ? LK_GPU_ADD
+                              : n->op == LK_OP_SUB ? LK_GPU_SUB
+                                                   : LK_GPU_MUL};
+    return lk_gpu_binary(gpu_of(e), &a, lk_nn_count(s), err);
+}
+
+static bool unary(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_unary_args a = {.x = ref(e, n->in[0]),
+                       .y = ref(e, n->out[0]),
+                       .op = n->op == LK_OP_AFFINE   ? LK_GPU_AFFINE
+                             : n->op == LK_OP_SQUARE ? LK_GPU_SQUARE
+                             : n->op == LK_OP_SQRT   ? LK_GPU_SQRT
+                                                     : LK_GPU_ABS,
+                       .scale = n->a.f[0],
+                       .shift = n->a.f[1]};
+    return lk_gpu_unary(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool unary_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_unary_back_args a = {ref(e, n->in[0]), ref(e, n->in[1]), ref(e, n->out[0]),
+                            n->op == LK_OP_SQUARE_BACK ? LK_GPU_SQUARE
+                            : n->op == LK_OP_SQRT_BACK ? LK_GPU_SQRT
+                                                       : LK_GPU_ABS};
+    return lk_gpu_unary_back(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool reduce_to(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_reduce_to_args a = {ref(e, n->in[0]), ref(e, n->out[0]), lk_gpu_shape(e, n->in[0]), lk_gpu_shape(e, n->out[0])};
+    return lk_gpu_reduce_to(gpu_of(e), &a, lk_nn_count(a.t), err);
+}
+
+static bool adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    const lk_tensor *p = &e->g.tensors[n->in[0]];
+    const lk_gpu_state *s = lk_gpu_state_of(e);
+    lk_adam_args a = {.p = (float *)(void *)p->data,
+                      .m = (float *)(void *)p->moment1,
+                      .v = (float *)(void *)p->moment2,
+                      .g = ref(e, n->in[1]),
+                      .half = s->shadow[n->in[0]],
+                      .step = (const lk_gpu_step *)(const void *)s->numbers};
+    return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
+}
+
+/* ---- Moving numbers -------------------------------------------------------------------------------------- */
+
+static bool depth_to_space(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    bool back = n->op == LK_OP_DEPTH_TO_SPACE_BACK;
+    lk_depth_to_space_args a = {.from = ref(e, n->in[0]),
+                                .to = ref(e, n->out[0]),
+                                .deep = lk_gpu_shape(e, back ? n->out[0] : n->in[0]),
+                                .wide = lk_gpu_shape(e, back ? n->in[0] : n->out[0]),
+                                .r = (uint32_t)n->a.i[0],
+                                .back = back};
+    return lk_gpu_depth_to_space(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool concat_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    uint32_t at = 0;
+    for (int i = 0; i < n->in_count; i++) {
+        uint32_t c = (uint32_t)lk_gpu_shape(e, n->in[i]).c;
+        lk_channels_args a = {.x = ref(e, n->in[i]),
+                              .y = ref(e, n->out[0]),
+                              .x_channels = c,
+                              .y_channels = (uint32_t)lk_gpu_shape(e, n->out[0]).c,
+                              .at = at,
+                              .count = c};
+        if (!lk_gpu_channels(gpu_of(e), &a, count_of(e, n->in[i]), err)) return false;
+        at += c;
+    }
+    return true;
+}
+
+static bool slice_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    uint32_t c = (uint32_t)lk_gpu_shape(e, n->out[0]).c;
+    lk_channels_args a = {.x = ref(e, n->in[0]),
+                          .y = ref(e, n->out[0]),
+                          .x_channels = (uint32_t)lk_gpu_shape(e, n->in[0]).c,
+                          .y_channels = c,
+                          .first = (uint32_t)n->a.i[0],
+                          .count = c};
+    return lk_gpu_channels(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool slice_channels_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_channels_back_args a = {ref(e, n->in[0]), ref(e, n->out[0]), (uint32_t)lk_gpu_shape(e, n->out[0]).c,
+                               (uint32_t)n->a.i[0], (uint32_t)lk_gpu_shape(e, n->in[0]).c};
+    return lk_gpu_channels_back(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+static bool concat_batch(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    uint32_t at = 0;
+    for (int i = 0; i < n->in_count; i++) {
+        lk_copy_args a = {.x = ref(e, n->in[i]), .y = ref(e, n->out[0]), .at = at};
+        if (!lk_gpu_copy(gpu_of(e), &a, count_of(e, n->in[i]), err)) return false;
+        at += (uint32_t)count_of(e, n->in[i]);
+    }
+    return true;
+}
+
+static bool slice_batch_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_nn_shape t = lk_gpu_shape(e, n->out[0]);
+    lk_copy_args a = {.x = ref(e, n->in[0]),
+                      .y = ref(e, n->out[0]),
+                      .at = (uint32_t)((size_t)n->a.i[0] * (lk_nn_count(t) / (size_t)t.n)),
+                      .count = (uint32_t)count_of(e, n->in[0]),
+                      .around = 1};
+    return lk_gpu_copy(gpu_of(e), &a, lk_nn_count(t), err);
+}
+
+static bool pad(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_pad_args a = {ref(e, n->in[0]),
+                     ref(e, n->out[0]),
+                     lk_gpu_shape(e, n->in[0]),
+                     lk_gpu_shape(e, n->out[0]),
+                     (uint32_t)n->a.i[0],
+                     (uint32_t)n->a.i[1],
+                     n->a.f[0]};
+    return lk_gpu_pad(gpu_of(e), &a, lk_nn_count(a.t), err);
+}
+
+static bool convert(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_copy_args a = {.x = ref(e, n->in[0]), .y = ref(e, n->out[0])};
+    return lk_gpu_copy(gpu_of(e), &a, count_of(e, n->out[0]), err);
+}
+
+/* ---- Filters --------------------------------------------------------------------------------------------- */
+
+static bool prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_nn_shape s = lk_gpu_shape(e, n->in[0]), t = lk_gpu_shape(e, n->out[0]);
+    n->scratch = lk_nn_count(lk_shape(s.n, s.c, s.h, t.w)) * sizeof(float);
+    int taps = 2 * n->a.i[0] + 1;
+    float *host = lk_alloc((size_t)taps, sizeof *host, err);
+    if (!host) return false;
+    double sum = 0, sigma = (double)n->a.f[0];
+    for (int i = 0; i < taps; i++) sum += exp(-0.5 * pow((i - n->a.i[0]) / sigma, 2));
+    for (int i = 0; i < taps; i++) host[i] = (float)(exp(-0.5 * pow((i - n->a.i[0]) / sigma, 2)) / sum);
+    size_t bytes = (size_t)taps * sizeof(float);
+    n->state = lk_gpu_allocate(bytes, err);
+    bool ok = n->state && lk_gpu_upload(gpu_of(e), n->state, host, bytes, err) && lk_gpu_wait(gpu_of(e), err);
+    free(host);
+    return ok;
+}
+
+static bool gaussian(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_nn_shape s = lk_gpu_shape(e, n->in[0]), t = lk_gpu_shape(e, n->out[0]);
+    int radius = n->a.i[0], before = n->a.i[1] ? radius : n->op == LK_OP_GAUSSIAN ? 0 : 2 * radius;
+    lk_gpu_ref between = {scratch_floats(e, n), 0};
+    lk_filter_args rows = {ref(e, n->in[0]), between,       n->state, (uint32_t)s.w,
+                           (uint32_t)t.w,    (uint32_t)s.c, radius,   before};
+    lk_filter_args columns = {between,       ref(e, n->out[0]),     n->state, (uint32_t)s.h,
+                              (uint32_t)t.h, (uint32_t)(t.w * s.c), radius,   before};
+    return lk_gpu_filter(gpu_of(e), &rows, lk_nn_count(lk_shape(s.n, s.c, s.h, t.w)), err) &&
+           lk_gpu_filter(gpu_of(e), &columns, lk_nn_count(t), err);
+}
+
+static bool pool(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    bool back = n->op == LK_OP_AVG_POOL_BACK;
+    lk_pool_args a = {.x = ref(e, n->in[0]),
+                      .y = ref(e, n->out[0]),
+                      .s = lk_gpu_shape(e, back ? n->out[0] : n->in[0]),
+                      .t = lk_gpu_shape(e, back ? n->in[0] : n->out[0]),
+                      .o = n->a.pool,
+                      .top = n->a.i[0],
+                      .left = n->a.i[1],
+                      .max = n->op == LK_OP_MAX_POOL};
+    size_t count = count_of(e, n->out[0]);
+    return back ? lk_gpu_avg_pool_back(gpu_of(e), &a, count, err) : lk_gpu_pool(gpu_of(e), &a, count, err);
+}
+
+static bool resize(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    bool back = n->op == LK_OP_RESIZE_BACK;
+    lk_resize_args a = {.x = ref(e, n->in[0]),
+                        .y = ref(e, n->out[0]),
+                        .s = lk_gpu_shape(e, back ? n->out[0] : n->in[0]),
+                        .t = lk_gpu_shape(e, back ? n->in[0] : n->out[0]),
+                        .align_corners = n->a.i[0],
+                        .half_pixel = n->a.i[1]};
+    size_t count = count_of(e, n->out[0]);
+    return back ? lk_gpu_resize_back(gpu_of(e), &a, count, err) : lk_gpu_resize(gpu_of(e), &a, count, err);
+}
+
+/* ---- Losses ---------------------------------------------------------------------------------------------- */
+
+static lk_nn_shape rows_of(lk_nn_shape s) { return lk_shape(s.n, s.c, s.h, s.w - LK_GPU_WINDOW + 1); }
+static lk_nn_shape valid_of(lk_nn_shape s) {
+    return lk_shape(s.n, s.c, s.h - LK_GPU_WINDOW + 1, s.w - LK_GPU_WINDOW + 1);
+}
+
+static bool prepare_dssim(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)err;
+    bool back = n->op == LK_OP_DSSIM_BACK;
+    lk_nn_shape s = lk_gpu_shape(e, n->in[back]);
+    size_t rows = lk_nn_count(rows_of(s)), valid = lk_nn_count(valid_of(s));
+    n->scratch = (5 * rows + (back ? 3 * valid + 3 * rows : valid + (size_t)s.n * LK_GPU_PARTS)) * sizeof(float);
+    return true;
+}
+
+static lk_dssim_args dssim_args(lk_nn_exec *e, lk_node *n) {
+    int first = n->op == LK_OP_DSSIM_BACK;
+    lk_nn_shape s = lk_gpu_shape(e, n->in[first]);
+    size_t rows = lk_nn_count(rows_of(s)), valid = lk_nn_count(valid_of(s));
+    float range = n->a.f[0];
+    lk_dssim_args a = {.x = ref(e, n->in[first]), .target = ref(e, n->in[first + 1]), .s = s};
+    if (n->in_count > first + 2) a.mask = ref(e, n->in[first + 2]);
+    a.c1 = 0.0001f * range * range;
+    a.c2 = 0.0009f * range * range;
+    a.rows = scratch_floats(e, n);
+    a.terms = a.rows + 5 * rows;
+    if (first) {
+        a.spread = a.terms + 3 * valid;
+        a.dy = lk_gpu_data(e, n->in[0]);
+        a.dx = ref(e, n->out[0]);
+        a.weight = -0.5f * (float)s.n / (float)valid;
+    }
+    double sum = 0;
+    for (int i = -5; i <= 5; i++) sum += exp(-0.5 * i * i / 2.25);
+    for (int i = -5; i <= 5; i++) a.taps[i + 5] = (float)(exp(-0.5 * i * i / 2.25) / sum);
+    return a;
+}
+
+/* y[g] = scale·weight·Σ x over each of `groups` groups, + shift. */
+static bool sum_groups(lk_nn_exec *e, lk_gpu_ref x, size_t groups, size_t length, float *parts, const float *weight,
+                       int out, float scale, float shift, lk_error *err) {
+    lk_sum_parts_args p = {x, parts, (uint32_t)length};
+    lk_sum_args s = {parts, weight, lk_gpu_data(e, out), scale, shift};
+    return lk_gpu_sum_parts(gpu_of(e), &p, groups * LK_GPU_PARTS, err) && lk_gpu_sum(gpu_of(e), &s, groups, err);
+}
+
+static bool dssim(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_dssim_args a = dssim_args(e, n);
+    size_t valid = lk_nn_count(valid_of(a.s)), each = valid / (size_t)a.s.n;
+    lk_gpu_ref terms = {a.terms, 0};
+    return lk_gpu_dssim_rows(gpu_of(e), &a, lk_nn_count(rows_of(a.s)), err) &&
+           lk_gpu_dssim(gpu_of(e), &a, valid, err) &&
+           sum_groups(e, terms, (size_t)a.s.n, each, a.terms + valid, NULL, n->out[0], -0.5f / (float)each, 0.5f, err);
+}
+
+static bool dssim_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_dssim_args a = dssim_args(e, n);
+    size_t rows = lk_nn_count(rows_of(a.s));
+    return lk_gpu_dssim_rows(gpu_of(e), &a, rows, err) &&
+           lk_gpu_dssim_terms(gpu_of(e), &a, lk_nn_count(valid_of(a.s)), err) &&
+           lk_gpu_dssim_spread(gpu_of(e), &a, rows, err) && lk_gpu_dssim_back(gpu_of(e), &a, lk_nn_count(a.s), err);
+}
+
+static bool prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)err;
+    size_t groups = n->op == LK_OP_LOSS ? 1 : (size_t)lk_gpu_shape(e, n->in[0]).n;
+    n->scratch = groups * LK_GPU_PARTS * sizeof(float);
+    return true;
+}
+
+static const float *loss_weight(const lk_nn_exec *e, const lk_node *n) {
+    return lk_gpu_state_of(e)->numbers + sizeof(lk_gpu_step) / sizeof(float) + n->a.i[0];
+}
+
+static bool mean(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    bool loss = n->op == LK_OP_LOSS;
+    size_t count = count_of(e, n->in[0]), groups = loss ? 1 : (size_t)lk_gpu_shape(e, n->in[0]).n;
+    float scale = (float)(1.0 / (double)(count / groups));
+    return sum_groups(e, ref(e, n->in[0]), groups, count / groups, scratch_floats(e, n),
+                      loss ? loss_weight(e, n) : NULL, n->out[0], scale, 0, err);
+}
+
+static bool mean_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    bool loss = n->op == LK_OP_LOSS_BACK;
+    size_t count = count_of(e, n->out[0]), groups = loss ? 1 : (size_t)lk_gpu_shape(e, n->out[0]).n;
+    lk_spread_args a = {ref(e, n->out[0]), loss ? loss_weight(e, n) : lk_gpu_data(e, n->in[0]),
+                        (uint32_t)(count / groups), (float)(1.0 / (double)(count / groups))};
+    return lk_gpu_spread(gpu_of(e), &a, count, err);
+}
+
+/* ---- The attention mesh ---------------------------------------------------------------------------------- */
+
+static bool prepare_landmarks(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    size_t bytes = (size_t)n->a.list_count * sizeof(int);
+    n->state = lk_gpu_allocate(bytes, err);
+    return n->state && lk_gpu_upload(gpu_of(e), n->state, n->a.list, bytes, err) && lk_gpu_wait(gpu_of(e), err);
+}
+
+static bool landmarks(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_landmarks_args a = {.p = ref(e, n->in[0]), .s = lk_gpu_shape(e, n->in[0]), .t = lk_gpu_shape(e, n->out[0])};
+    if (n->op == LK_OP_LANDMARKS_TO_MATRIX) {
+        a.matrix = ref(e, n->out[0]);
+        a.list = n->state;
+        a.count = n->a.list_count;
+        a.left = n->a.i[0];
+        a.right = n->a.i[1];
+        a.width = n->a.i[2];
+        a.height = n->a.i[3];
+        a.target = n->a.f[0];
+        a.scale_x = n->a.f[1];
+        a.scale_y = n->a.f[2];
+        return lk_gpu_landmarks_matrix(gpu_of(e), &a, 1, err);
+    }
+    a.matrix = ref(e, n->in[1]);
+    a.y = ref(e, n->out[0]);
+    size_t count = lk_nn_count(a.t);
+    return n->op == LK_OP_TRANSFORM_BILINEAR ? lk_gpu_landmarks_crop(gpu_of(e), &a, count, err)
+                                             : lk_gpu_landmarks_move(gpu_of(e), &a, count, err);
+}
+
+/* ---- The table ------------------------------------------------------------------------------------------- */
+
+typedef struct row {
+    run_function *prepare, *run;
+    bool device_state; /* node->state lies on the device */
+} row;
+
+static const row table[LK_OP_COUNT] = {
+    [LK_OP_CONV] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_CONV_TRANSPOSED] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_DENSE] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_CONV_BACK_DATA] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_CONV_BACK_WEIGHTS] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_DENSE_BACK_DATA] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_DENSE_BACK_WEIGHTS] = {lk_gpu_prepare_layer, lk_gpu_run_layer, false},
+    [LK_OP_ACT] = {NULL, activation, false},
+    [LK_OP_PRELU] = {NULL, prelu, false},
+    [LK_OP_DEPTH_TO_SPACE] = {NULL, depth_to_space, false},
+    [LK_OP_CONCAT_CHANNELS] = {NULL, concat_channels, false},
+    [LK_OP_SLICE_CHANNELS] = {NULL, slice_channels, false},
+    [LK_OP_CONCAT_BATCH] = {NULL, concat_batch, false},
+    [LK_OP_ADD] = {NULL, binary, false},
+    [LK_OP_SUB] = {NULL, binary, false},
+    [LK_OP_MUL] = {NULL, binary, false},
+    [LK_OP_AFFINE] = {NULL, unary, false},
+    [LK_OP_SQUARE] = {NULL, unary, false},
+    [LK_OP_SQRT] = {NULL, unary, false},
+    [LK_OP_ABS] = {NULL, unary, false},
+    [LK_OP_MAX_POOL] = {NULL, pool, false},
+    [LK_OP_AVG_POOL] = {NULL, pool, false},
+    [LK_OP_PAD] = {NULL, pad, false},
+    [LK_OP_RESIZE] = {NULL, resize, false},
+    [LK_OP_GAUSSIAN] = {prepare_gaussian, gaussian, true},
+    [LK_OP_LANDMARKS_TO_MATRIX] = {prepare_landmarks, landmarks, true},
+    [LK_OP_TRANSFORM_BILINEAR] = {NULL, landmarks, false},
+    [LK_OP_TRANSFORM_LANDMARKS] = {NULL, landmarks, false},
+    [LK_OP_DSSIM] = {prepare_dssim, dssim, false},
+    [LK_OP_SAMPLE_MEAN] = {prepare_sum, mean, false},
+    [LK_OP_LOSS] = {prepare_sum, mean, false},
+    [LK_OP_ACT_BACK] = {NULL, activation_back, false},
+    [LK_OP_DEPTH_TO_SPACE_BACK] = {NULL, depth_to_space, false},
+    [LK_OP_SLICE_CHANNELS_BACK] = {NULL, slice_channels_back, false},
+    [LK_OP_SLICE_BATCH_BACK] = {NULL, slice_batch_back, false},
+    [LK_OP_REDUCE_TO] = {NULL, reduce_to, false},
+    [LK_OP_SQUARE_BACK] = {NULL, unary_back, false},
+    [LK_OP_SQRT_BACK] = {NULL, unary_back, false},
+    [LK_OP_ABS_BACK] = {NULL, unary_back, false},
+    [LK_OP_AVG_POOL_BACK] = {NULL, pool, false},
+    [LK_OP_RESIZE_BACK] = {NULL, resize, false},
+    [LK_OP_GAUSSIAN_BACK] = {prepare_gaussian, gaussian, true},
+    [LK_OP_DSSIM_BACK] = {prepare_dssim, dssim_back, false},
+    [LK_OP_SAMPLE_MEAN_BACK] = {NULL, mean_back, false},
+    [LK_OP_LOSS_BACK] = {NULL, mean_back, false},
+    [LK_OP_ADAM] = {NULL, adam, false},
+    [LK_OP_CONVERT] = {NULL, convert, false},
+};
+
+static bool prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    if (n->op != LK_OP_VIEW && !table[n->op].run)
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "not possible on a GPU: choose the processor");
+    return !table[n->op].prepare || table[n->op].prepare(e, n, err);
+}
+
+static bool run_node(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    if (!table[n->op].run(e, n, err)) return false;
+    return !e->profile || lk_gpu_wait(gpu_of(e), err);
+}
+
+static void release_node(lk_nn_exec *e, lk_node *n) {
+    (void)e;
+    if (table[n->op].device_state)
+        lk_gpu_deallocate(n->state);
+    else
+        free(n->state);
+    n->state = NULL;
+}
+
+/* Weights that a bfloat16 layer multiplies get a copy in it. */
+static bool bind(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    bool back_weights = n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
+    if (!n->narrow || !lk_gpu_is_layer(n->op) || back_weights || s->shadow[n->in[1]]) return true;
+    size_t count = count_of(e, n->in[1]);
+    s->shadow[n->in[1]] = lk_gpu_allocate(count * sizeof(uint16_t), err);
+    lk_copy_args a = {.x = ref(e, n->in[1]), .y = {s->shadow[n->in[1]], 1}};
+    return a.y.data && lk_gpu_copy(s->gpu, &a, count, err);
+}
+
+/* ---- Opening and closing --------------------------------------------------------------------------------- */
+
+static void close_gpu(lk_nn_exec *e) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    if (!s) return;
+    for (int i = 0; i < 2; i++) lk_gpu_forget(s->recorded[i]);
+    for (int i = 0; s->shadow && i < s->tensor_count; i++) lk_gpu_deallocate(s->shadow[i]);
+    for (int i = 0; s->host && i < s->tensor_count; i++) lk_gpu_unpin(s->host[i]);
+    lk_gpu_deallocate(s->numbers);
+    lk_gpu_unpin(s->pinned_numbers);
+    lk_gpu_close(s->gpu);
+    free(s->shadow);
+    free(s->host);
+    free(s->stale);
+    free(s);
+    e->backend_state = NULL;
+}
+
+static size_t number_bytes(const lk_nn_exec *e) {
+    return sizeof(lk_gpu_step) + (size_t)e->g.loss_count * sizeof(float);
+}
+
+static bool open_gpu(lk_nn_exec *e, lk_error *err) {
+    if (lk_nn_peers_count(e->options.peers) > 1)
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "several processes train on processors only: choose the processor");
+    lk_gpu_state *s = lk_alloc(1, sizeof *s, err);
+    if (!s) return false;
+    e->backend_state = s;
+    s->tensor_count = e->g.tensor_count;
+    size_t count = (size_t)s->tensor_count;
+    return (s->gpu = lk_gpu_open(err)) && (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) &&
+           (s->host = lk_alloc(count, sizeof *s->host, err)) && (s->stale = lk_alloc(count, sizeof *s->stale, err)) &&
+           (s->numbers = lk_gpu_allocate(number_bytes(e), err)) &&
+           (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err));
+}
+
+/* ---- Copies ---------------------------------------------------------------------------------------------- */
+
+/* Between channels-last and [n, c, h, w]. */
+static void reorder(lk_nn_shape s, const float *from, float *to, bool to_last) {
+    size_t plane = (size_t)s.h * (size_t)s.w, c = (size_t)s.c;
+    for (size_t n = 0; n < (size_t)s.n; n++)
+        for (size_t p = 0; p < plane; p++)
+            for (size_t k = 0; k < c; k++) {
+                size_t last = (n * plane + p) * c + k, first = (n * c + k) * plane + p;
+                if (to_last)
+                    to[last] = from[first];
+                else
+                    to[first] = from[last];
+            }
+}
+
+static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *values) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    size_t count = lk_nn_count(t->shape);
+    float *last = lk_alloc(count, sizeof *last, NULL);
+    if (!last) return false;
+    reorder(t->shape, values, last, true);
+    bool ok = lk_gpu_upload(s->gpu, data, last, count * sizeof(float), NULL);
+    uint16_t *shadow = data == t->data ? s->shadow[t - e->g.tensors] : NULL;
+    lk_copy_args a = {.x = {data, 0}, .y = {shadow, 1}};
+    if (ok && shadow) ok = lk_gpu_copy(s->gpu, &a, count, NULL);
+    ok = lk_gpu_wait(s->gpu, NULL) && ok;
+    free(last);
+    return ok;
+}
+
+static bool download(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values) {
+    size_t count = lk_nn_count(t->shape);
+    float *last = lk_alloc(count, sizeof *last, NULL);
+    bool ok = last && lk_gpu_download(gpu_of(e), last, data, count * sizeof(float), NULL);
+    if (ok) reorder(t->shape, last, values, false);
+    free(last);
+    return ok;
+}
+
+/* An input's memory is the pinned copy that the next run uploads; an output's is copied when first asked for. */
+static float *host(lk_nn_exec *e, int t) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    size_t bytes = count_of(e, t) * sizeof(float);
+    if (!s->host[t]) {
+        s->host[t] = lk_gpu_pinned(bytes, NULL);
+        s->stale[t] = e->g.tensors[t].output;
+    }
+    if (!s->host[t]) return NULL;
+    if (e->g.tensors[t].kind == LK_INPUT && !lk_gpu_wait_mark(s->gpu, NULL)) return NULL;
+    if (s->stale[t] && !lk_gpu_download(s->gpu, s->host[t], e->g.tensors[t].data, bytes, NULL)) return NULL;
+    s->stale[t] = false;
+    return s->host[t];
+}
+
+/* ---- Running --------------------------------------------------------------------------------------------- */
+
+static bool launch(lk_nn_exec *e, int count, lk_error *err) {
+    for (int i = 0; i < count; i++) {
+        lk_node *n = &e->g.nodes[i];
+        if (n->op == LK_OP_VIEW) continue;
+        double start = e->profile ? lk_now() : 0;
+        if (!run_node(e, n, err)) return lk_fail_in(err, "%s", lk_op_name(n->op));
+        if (e->profile) n->seconds += lk_now() - start;
+    }
+    return true;
+}
+
+/* What changes from run to run: inputs, rates, weights of losses. */
+static bool feed(lk_nn_exec *e, lk_error *err) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    if (!lk_gpu_wait_mark(s->gpu, err)) return false;
+    lk_gpu_step step = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
+    memcpy(s->pinned_numbers, &step, sizeof step);
+    for (int i = 0; i < e->g.loss_count; i++)
+        s->pinned_numbers[sizeof step / sizeof(float) + (size_t)i] = e->g.losses[i].weight;
+    if (!lk_gpu_upload(s->gpu, s->numbers, s->pinned_numbers, number_bytes(e), err)) return false;
+    for (int t = 0; t < s->tensor_count; t++) {
+        s->stale[t] = e->g.tensors[t].output;
+        if (e->g.tensors[t].kind == LK_INPUT && s->host[t] &&
+            !lk_gpu_upload(s->gpu, e->g.tensors[t].data, s->host[t], count_of(e, t) * sizeof(float), err))
+            return false;
+    }
+    return lk_gpu_mark(s->gpu, err);
+}
+
+/* The first run is launched kernel by kernel, the second recorded, and replayed from then on. */
+static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
+    lk_gpu_state *s = lk_gpu_state_of(e);
+    int whole = count > e->forward_count;
+    if (!feed(e, err)) return false;
+    if (e->profile || s->runs[whole]++ == 0) return launch(e, count, err);
+    if (!s->recorded[whole]) {
+        if (!lk_gpu_record_begin(s->gpu, err)) return false;
+        bool ok = launch(e, count, err);
+        if (!lk_gpu_record_end(s->gpu, &s->recorded[whole], ok ? err : NULL) || !ok) return false;
+    }
+    return lk_gpu_replay(s->gpu, s->recorded[whole], err);
+}
+
+/* ---- The backend ----------------------------------------------------------------------------------------- */
+
+static bool any_type(const lk_nn_exec *e, const lk_node *n) {
+    switch (n->op) {
+    case LK_OP_ADD:
+        return lk_same_shape(lk_gpu_shape(e, n->in[0]), lk_gpu_shape(e, n->in[1]));
+    case LK_OP_ACT:
+    case LK_OP_ACT_BACK:
+    case LK_OP_DEPTH_TO_SPACE:
+    case LK_OP_DEPTH_TO_SPACE_BACK:
+    case LK_OP_CONCAT_CHANNELS:
+    case LK_OP_SLICE_CHANNELS:
+    case LK_OP_SLICE_CHANNELS_BACK:
+    case LK_OP_CONCAT_BATCH:
+    case LK_OP_SLICE_BATCH_BACK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void no_layout(void *layout) { free(layout); }
+
+const lk_backend lk_backend_cuda = {
+    .name = "cuda",
+    .open = open_gpu,
+    .close = close_gpu,
+    .narrow_device = lk_gpu_has_bf16,
+    .narrow_node = lk_gpu_narrow_layer,
+    .any_type = any_type,
+    .prepare = prepare,
+    .bind = bind,
+    .run = run_node,
+    .release = release_node,
+    .allocate = lk_gpu_allocate,
+    .deallocate = lk_gpu_deallocate,
+    .upload = upload,
+    .download = download,
+    .release_layout = no_layout,
+    .ready = lk_gpu_ready,
+    .run_all = run_all,
+    .host = host,
+};

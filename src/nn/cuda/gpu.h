@@ -1,0 +1,112 @@
+/* The executor for NVIDIA GPUs.
+ *
+ *   executor.c   the backend's table: which kernels each operator runs, and on what memory
+ *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
+ *   points*.h    what our own kernels compute; kernels.cu makes kernels of it
+ *   device.c     memory, streams, captured steps, by the CUDA runtime
+ *   cudnn.c, blas.c   the two libraries
+ *
+ * tests/nn/emulator.c stands in for the last three and kernels.cu on machines without a GPU. */
+#ifndef LIKENESS_NN_CUDA_GPU_H
+#define LIKENESS_NN_CUDA_GPU_H
+
+#include "../internal.h"
+#include "points.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- The device ------------------------------------------------------------------------------------------ */
+
+typedef struct lk_gpu lk_gpu; /* one device as one executor uses it: its stream, its libraries' handles */
+
+/* Is there a driver and a device? `name`: up to 80 bytes; may be NULL. */
+bool lk_gpu_ready(char *name, lk_error *err);
+bool lk_gpu_has_bf16(void); /* does the device multiply bfloat16 natively? */
+lk_gpu *lk_gpu_open(lk_error *err);
+void lk_gpu_close(lk_gpu *gpu);
+void *lk_gpu_allocate(size_t bytes, lk_error *err); /* on the device, zeroed */
+void lk_gpu_deallocate(void *p);
+void *lk_gpu_pinned(size_t bytes, lk_error *err); /* on the host, zeroed, for copies that overlap */
+void lk_gpu_unpin(void *p);
+/* Copies are in the stream's order. `from` of an upload must stay as it is until lk_gpu_wait, or, when it is pinned,
+ * until lk_gpu_wait_mark after an lk_gpu_mark that followed it. */
+bool lk_gpu_upload(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err);
+bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err); /* waits */
+bool lk_gpu_wait(lk_gpu *gpu, lk_error *err);
+bool lk_gpu_mark(lk_gpu *gpu, lk_error *err);
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err);
+/* What is launched between begin and end is not run but recorded, to be run as a whole by replay. */
+bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err);
+bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err);
+bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err);
+void lk_gpu_forget(void *recorded);
+
+/* ---- Own kernels: lk_gpu_NAME runs lk_NAME_point for every i < count --------------------------------------- */
+
+#define LK_GPU_DECLARE(name, args) bool lk_gpu_##name(lk_gpu *gpu, const args *a, size_t count, lk_error *err);
+LK_GPU_KERNELS(LK_GPU_DECLARE)
+#undef LK_GPU_DECLARE
+
+/* ---- Layers by the libraries ------------------------------------------------------------------------------- */
+
+typedef enum lk_gpu_pass { LK_GPU_FORWARD, LK_GPU_BACK_DATA, LK_GPU_BACK_WEIGHTS } lk_gpu_pass;
+
+/* Everything that decides how a layer is computed; compared as bytes, so make it from zeroed memory. */
+typedef struct lk_gpu_layer_key {
+    lk_gpu_pass pass;
+    int dense;
+    int half_in, half_out; /* what is multiplied is bfloat16, what comes out; float32 is exact, not TF32 */
+    int bias, act;         /* forward: fused behind it */
+    float alpha;
+    lk_nn_shape xs, ws, ys; /* ws: [O, C/groups, KH, KW] */
+    int stride, dilation, groups, top, bottom, left, right;
+} lk_gpu_layer_key;
+
+typedef struct lk_gpu_layer lk_gpu_layer; /* owned by the lk_gpu, one for each key */
+
+/* NULL, without an error, when the libraries do not take such a layer. Several ways are timed, the fastest stays. */
+lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key);
+size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer);
+const char *lk_gpu_layer_name(const lk_gpu_layer *layer); /* of the library and the way it took */
+bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                      lk_error *err);
+
+/* ---- Inside the executor ----------------------------------------------------------------------------------- */
+
+typedef struct lk_gpu_state {
+    lk_gpu *gpu;
+    int tensor_count;  /* of the arrays below: all tensors but scratch memory */
+    uint16_t **shadow; /* of each tensor of weights that a bfloat16 layer multiplies: the same in bfloat16; or NULL */
+    float **host;      /* of each input and output: pinned memory, taken when asked for */
+    bool *stale;       /* of each output: not yet copied since the last run */
+    float *numbers, *pinned_numbers; /* lk_gpu_step and the losses' weights: on the device, and pinned */
+    void *recorded[2];               /* forward alone; whole step */
+    int runs[2];
+} lk_gpu_state;
+
+static inline lk_gpu_state *lk_gpu_state_of(const lk_nn_exec *e) { return (lk_gpu_state *)e->backend_state; }
+static inline lk_nn_shape lk_gpu_shape(const lk_nn_exec *e, int t) { return e->g.tensors[t].shape; }
+static inline lk_gpu_ref lk_gpu_ref_of(const lk_nn_exec *e, int t) {
+    lk_gpu_ref r = {e->g.tensors[t].data, e->g.tensors[t].narrow};
+    return r;
+}
+static inline float *lk_gpu_data(const lk_nn_exec *e, int t) { return (float *)(void *)e->g.tensors[t].data; }
+static inline char *lk_gpu_scratch(const lk_nn_exec *e, const lk_node *n) {
+    return n->scratch_tensor >= 0 ? e->g.tensors[n->scratch_tensor].data : NULL;
+}
+
+/* layers.c */
+bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_is_layer(lk_op op);
+/* Do the libraries take this layer in bfloat16? */
+bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
+
+extern const lk_backend lk_backend_cuda;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

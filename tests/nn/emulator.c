@@ -1,0 +1,177 @@
+/* A GPU that is not there: what device.c, kernels.cu, cudnn.c and blas.c do, on the processor. With it the executor's
+ * bookkeeping and the index arithmetic of every kernel are tested on machines without a GPU.
+ *
+ * "The libraries" take bfloat16 layers only, and of those with a float32 result only weight gradients, so that each way
+ * through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. */
+#include "cuda/gpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct lk_gpu_layer {
+    lk_gpu_layer_key key;
+    lk_gpu_layer *next;
+};
+
+typedef struct launch {
+    void (*run)(lk_gpu *gpu, const void *args, size_t count);
+    void *args;
+    size_t count;
+    struct launch *next;
+} launch;
+
+typedef struct layer_args {
+    lk_gpu_layer *layer;
+    lk_conv_args conv;
+} layer_args;
+
+struct lk_gpu {
+    lk_gpu_layer *layers;
+    launch *first, **end; /* while recording */
+    bool recording;
+};
+
+bool lk_gpu_ready(char *name, lk_error *err) {
+    (void)err;
+    if (name) strcpy(name, "an emulated GPU");
+    return true;
+}
+
+bool lk_gpu_has_bf16(void) { return true; }
+
+lk_gpu *lk_gpu_open(lk_error *err) { return lk_alloc(1, sizeof(lk_gpu), err); }
+
+void lk_gpu_close(lk_gpu *gpu) {
+    if (!gpu) return;
+    for (lk_gpu_layer *l = gpu->layers, *next; l; l = next) {
+        next = l->next;
+        free(l);
+    }
+    free(gpu);
+}
+
+void *lk_gpu_allocate(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }
+void lk_gpu_deallocate(void *p) { free(p); }
+void *lk_gpu_pinned(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }
+void lk_gpu_unpin(void *p) { free(p); }
+
+bool lk_gpu_upload(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
+    (void)err;
+    if (gpu->recording) return lk_fail(err, LK_ERR_UNSUPPORTED, "a copy while a step is recorded");
+    memcpy(to, from, bytes);
+    return true;
+}
+
+bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
+    return lk_gpu_upload(gpu, to, from, bytes, err);
+}
+
+bool lk_gpu_wait(lk_gpu *gpu, lk_error *err) {
+    return !gpu->recording || lk_fail(err, LK_ERR_UNSUPPORTED, "a wait while a step is recorded");
+}
+bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
+
+bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err) {
+    (void)err;
+    gpu->recording = true;
+    gpu->first = NULL;
+    gpu->end = &gpu->first;
+    return true;
+}
+
+bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err) {
+    (void)err;
+    gpu->recording = false;
+    *recorded = gpu->first;
+    return true;
+}
+
+bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err) {
+    (void)err;
+    for (const launch *l = recorded; l; l = l->next) l->run(gpu, l->args, l->count);
+    return true;
+}
+
+void lk_gpu_forget(void *recorded) {
+    for (launch *l = recorded, *next; l; l = next) {
+        next = l->next;
+        free(l->args);
+        free(l);
+    }
+}
+
+static bool run_or_record(lk_gpu *gpu, void (*run)(lk_gpu *, const void *, size_t), const void *args, size_t size,
+                          size_t count, lk_error *err) {
+    if (!gpu->recording) {
+        run(gpu, args, count);
+        return true;
+    }
+    launch *l = lk_alloc(1, sizeof *l, err);
+    void *copy = l ? lk_alloc(size, 1, err) : NULL;
+    if (!copy) return false;
+    memcpy(copy, args, size);
+    *l = (launch){run, copy, count, NULL};
+    *gpu->end = l;
+    gpu->end = &l->next;
+    return true;
+}
+
+#define KERNEL(name, type)                                                                                             \
+    static void run_##name(lk_gpu *gpu, const void *args, size_t count) {                                              \
+        (void)gpu;                                                                                                     \
+        for (size_t i = count; i-- > 0;) lk_##name##_point(args, (uint32_t)i);                                         \
+    }                                                                                                                  \
+    bool lk_gpu_##name(lk_gpu *gpu, const type *a, size_t count, lk_error *err) {                                      \
+        return run_or_record(gpu, run_##name, a, sizeof *a, count, err);                                               \
+    }
+LK_GPU_KERNELS(KERNEL)
+
+lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
+    if (!key->half_in || (!key->half_out && key->pass != LK_GPU_BACK_WEIGHTS) || key->groups > 1) return NULL;
+    for (lk_gpu_layer *l = gpu->layers; l; l = l->next)
+        if (!memcmp(&l->key, key, sizeof *key)) return l;
+    lk_gpu_layer *l = lk_alloc(1, sizeof *l, NULL);
+    if (!l) return NULL;
+    l->key = *key;
+    l->next = gpu->layers;
+    return gpu->layers = l;
+}
+
+size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer) { return 64 * (size_t)layer->key.stride; }
+const char *lk_gpu_layer_name(const lk_gpu_layer *layer) { return layer->key.dense ? "emulated dense" : "emulated"; }
+
+static void run_layer(lk_gpu *gpu, const void *args, size_t count) {
+    const layer_args *l = args;
+    if (l->layer->key.pass == LK_GPU_FORWARD)
+        run_conv(gpu, &l->conv, count);
+    else if (l->layer->key.pass == LK_GPU_BACK_DATA)
+        run_conv_back_data(gpu, &l->conv, count);
+    else
+        run_conv_back_weights(gpu, &l->conv, count);
+}
+
+bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                      lk_error *err) {
+    const lk_gpu_layer_key *k = &layer->key;
+    layer_args a = {.layer = layer};
+    a.conv = (lk_conv_args){.x = {x, k->half_in},
+                            .w = {w, k->half_in},
+                            .y = {y, k->half_in},
+                            .bias = bias,
+                            .xs = k->xs,
+                            .ws = k->ws,
+                            .ys = k->ys,
+                            .stride = k->stride,
+                            .dilation = k->dilation,
+                            .groups = k->groups,
+                            .top = k->top,
+                            .left = k->left,
+                            .act = k->act,
+                            .alpha = k->alpha};
+    lk_gpu_ref *result = k->pass == LK_GPU_FORWARD ? &a.conv.y : k->pass == LK_GPU_BACK_DATA ? &a.conv.x : &a.conv.w;
+    result->half = k->half_out;
+    if (workspace) memset(workspace, 0x5a, lk_gpu_layer_workspace(layer));
+    size_t count = lk_nn_count(k->pass == LK_GPU_FORWARD ? k->ys : k->pass == LK_GPU_BACK_DATA ? k->xs : k->ws);
+    return run_or_record(gpu, run_layer, &a, sizeof a, count, err);
+}
