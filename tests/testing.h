@@ -8,7 +8,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#if __has_include(<cmocka.h>)
 #include <cmocka.h>
+#else
+#include "minitest.h"
+#endif
 /* clang-format on */
 
 #include <stdio.h>

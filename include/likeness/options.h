@@ -12,7 +12,11 @@
 #define LIKENESS_OPTIONS_H
 
 #include "likeness/base.h"
+#if __has_include(<jansson.h>)
 #include <jansson.h>
+#else
+typedef struct json_t json_t; /* nn and swap build without jansson */
+#endif
 
 #ifdef __cplusplus
 extern "C" {

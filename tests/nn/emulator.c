@@ -120,7 +120,7 @@ static bool run_or_record(lk_gpu *gpu, void (*run)(lk_gpu *, const void *, size_
 #define KERNEL(name, type)                                                                                             \
     static void run_##name(lk_gpu *gpu, const void *args, size_t count) {                                              \
         (void)gpu;                                                                                                     \
-        for (size_t i = count; i-- > 0;) lk_##name##_point(args, (uint32_t)i);                                         \
+        _Pragma("omp parallel for") for (long i = (long)count - 1; i >= 0; i--) lk_##name##_point(args, (uint32_t)i);  \
     }                                                                                                                  \
     bool lk_gpu_##name(lk_gpu *gpu, const type *a, size_t count, lk_error *err) {                                      \
         return run_or_record(gpu, run_##name, a, sizeof *a, count, err);                                               \

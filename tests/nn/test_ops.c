@@ -6,7 +6,7 @@
 
 #include "likeness/nn.h"
 
-#ifdef LK_TEST_GPU
+#if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
 #include "cuda/gpu.h"
 #define DEVICE LK_NN_GPU
 #else
@@ -250,7 +250,7 @@ static void errors_stick(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(operators_agree_with_pytorch),
                                        cmocka_unit_test(operators_agree_in_bfloat16), cmocka_unit_test(errors_stick)};
-#ifdef LK_TEST_GPU
+#if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
     lk_error err = {0};
     lk_backend_gpu = &lk_backend_cuda;
     if (!lk_nn_has_gpu(NULL, &err)) {

@@ -1,0 +1,29 @@
+# The GPU's executor: on a stand-in for the GPU, and on a GPU, where the tests skip when there is none.
+function(lk_gpu_test name source)
+  add_executable(${name} ${source})
+  target_include_directories(${name} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src/nn)
+  target_compile_definitions(${name} PRIVATE LK_TEST_GPU LK_GOLDEN="${LIKENESS_GOLDEN}")
+  target_link_libraries(${name} PRIVATE lk_swap lk_nn lk_base ${LIKENESS_CMOCKA} m)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS "nn;gpu" TIMEOUT 600 SKIP_RETURN_CODE 77 FIXTURES_REQUIRED golden_nn
+                                          ENVIRONMENT OMP_WAIT_POLICY=passive)
+endfunction()
+
+set(cuda ${CMAKE_SOURCE_DIR}/src/nn/cuda)
+foreach(test test_ops steps_gpu)
+  string(REPLACE _gpu "" name nn_${test})
+  lk_gpu_test(${name}_emulated nn/${test}.c)
+  target_sources(${name}_emulated PRIVATE nn/emulator.c ${cuda}/executor.c ${cuda}/layers.c)
+  target_compile_definitions(${name}_emulated PRIVATE LK_EMULATED)
+  target_link_libraries(${name}_emulated PRIVATE OpenMP::OpenMP_C)
+  if(LIKENESS_HAS_CUDA)
+    lk_gpu_test(${name}_gpu nn/${test}.c)
+  endif()
+endforeach()
+
+# The processor's layers without oneDNN.
+lk_gpu_test(nn_test_ops_plain nn/test_ops.c)
+target_sources(nn_test_ops_plain PRIVATE ${CMAKE_SOURCE_DIR}/src/nn/cpu/plain.c)
+target_compile_definitions(nn_test_ops_plain PRIVATE LK_TEST_PLAIN)
+set_target_properties(nn_test_ops_plain PROPERTIES COMPILE_OPTIONS "${LIKENESS_FAST_FLOATS}")
+target_link_libraries(nn_test_ops_plain PRIVATE OpenMP::OpenMP_C)

@@ -1,0 +1,185 @@
+/* Ten whole steps of each model on the GPU and on the processor: losses and parameters agree. On the stand-in for a GPU
+ * (LK_EMULATED), where a layer takes seconds, with one tiny network of the same parts. */
+#include "testing.h"
+
+#include <math.h>
+
+#include "cuda/gpu.h"
+#include "likeness/swap.h"
+
+#define STEPS 10
+
+typedef struct trial {
+    const char *name;
+    lk_swap_config config;
+    int batch;
+} trial;
+
+#ifdef LK_EMULATED
+static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2}};
+
+static lk_nn_t layer(lk_nn_graph *g, lk_nn_t x, int outputs, int window, int stride, lk_nn_act act) {
+    char kernel[32], bias[32];
+    snprintf(kernel, sizeof kernel, "%d/kernel", x);
+    snprintf(bias, sizeof bias, "%d/bias", x);
+    lk_nn_init glorot = {LK_NN_GLOROT_UNIFORM, 0}, zeros = {LK_NN_ZEROS, 0};
+    int inputs = lk_nn_shape_of(g, x).c;
+    lk_nn_t w = lk_nn_param(g, kernel, (lk_nn_shape){outputs, inputs, window, window}, glorot);
+    lk_nn_t b = lk_nn_param(g, bias, (lk_nn_shape){1, outputs, 1, 1}, zeros);
+    lk_nn_conv_options o = {.stride = stride, .same = true, .act = act, .alpha = 0.1f};
+    return lk_nn_conv(g, x, w, b, &o);
+}
+
+/* Down, dense, up, an image and a mask, their losses: everything that the models are made of. */
+static lk_nn_graph *describe(const lk_swap_config *c, int batch) {
+    (void)c;
+    lk_error err = {0};
+    lk_nn_graph *g = lk_nn_graph_new(&err);
+    lk_nn_t x = lk_nn_input(g, "warped", (lk_nn_shape){2 * batch, 3, 16, 16});
+    lk_nn_t target = lk_nn_input(g, "target", (lk_nn_shape){2 * batch, 3, 16, 16});
+    lk_nn_t mask = lk_nn_input(g, "mask", (lk_nn_shape){2 * batch, 1, 16, 16});
+    lk_nn_t h = layer(g, layer(g, x, 9, 5, 2, LK_NN_LEAKY), 18, 5, 2, LK_NN_LEAKY);
+    lk_nn_t w = lk_nn_param(g, "dense", (lk_nn_shape){18 * 16, 18 * 16, 1, 1}, (lk_nn_init){LK_NN_GLOROT_UNIFORM, 0});
+    h = lk_nn_reshape(g, lk_nn_dense(g, h, w, -1, LK_NN_LINEAR, 0), (lk_nn_shape){2 * batch, 18, 4, 4});
+    lk_nn_t sides[2] = {lk_nn_slice_batch(g, h, 0, batch), lk_nn_slice_batch(g, h, batch, batch)}, faces[2];
+    for (int i = 0; i < 2; i++) {
+        lk_nn_t up = lk_nn_depth_to_space(g, layer(g, sides[i], 4 * 9, 3, 1, LK_NN_LEAKY), 2);
+        faces[i] = layer(g, lk_nn_depth_to_space(g, layer(g, up, 4 * 6, 3, 1, LK_NN_LEAKY), 2), 4, 5, 1, LK_NN_SIGMOID);
+    }
+    lk_nn_t both = lk_nn_concat_batch(g, faces, 2), face = lk_nn_slice_channels(g, both, 0, 3);
+    lk_nn_loss(g, "dssim", lk_nn_dssim(g, face, target, lk_nn_gaussian(g, mask, 1, 2, true), 1), 10);
+    lk_nn_loss(g, "mae", lk_nn_mae(g, lk_nn_slice_channels(g, both, 3, 1), mask, -1), 1);
+    return g;
+}
+
+static void set_weights(lk_nn_exec *e, const lk_swap_config *c, int step) {
+    (void)c;
+    lk_nn_set_loss_weight(e, "dssim", 10 - (float)step); /* a recorded step sees it */
+}
+#else
+static const trial trials[] = {
+    {"quick", {.arch = LK_ARCH_QUICK}, 4},
+    {"H64", {.arch = LK_ARCH_H64}, 2},
+    {"H128", {.arch = LK_ARCH_H128, .lighter = true}, 1},
+    {"DF", {.arch = LK_ARCH_DF}, 1},
+    {"LIAEF128", {.arch = LK_ARCH_LIAE}, 1},
+    {"SAE df 128/256/42", {.arch = LK_ARCH_SAE, .ae_dims = 256, .ed_ch_dims = 42}, 1},
+    {"SAE liae 128/128/21, multiscale",
+     {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 128, .ed_ch_dims = 21, .multiscale = true},
+     1},
+};
+
+static lk_nn_graph *describe(const lk_swap_config *c, int batch) {
+    lk_error err = {0};
+    lk_swap_objective o = {0};
+    lk_nn_graph *g = lk_swap_training_graph(c, lk_swap_terms(c, &o, 0), batch, &err);
+    if (!g) fail_msg("%s", err.message);
+    return g;
+}
+
+static void set_weights(lk_nn_exec *e, const lk_swap_config *c, int step) {
+    lk_swap_objective o = {0};
+    lk_swap_set_weights(e, c, &o, step);
+}
+#endif
+
+/* Smooth random pictures: what a face's edges and skin are to a filter, noise is not. */
+static void fill(lk_nn_exec *e, const char *name, int step) {
+    lk_nn_t t = lk_nn_find(e, name);
+    if (t < 0) return;
+    float *x = lk_nn_data(e, t);
+    lk_nn_shape s = lk_nn_shape_in(e, t);
+    lk_rng r = lk_rng_make((uint64_t)step, (uint64_t)name[0]);
+    for (int n = 0; n < s.n; n++) {
+        double phase = lk_rng_uniform(&r, 0, 6), turn = lk_rng_uniform(&r, 2, 9);
+        for (int h = 0; h < s.h; h++)
+            for (int w = 0; w < s.w; w++)
+                for (int c = 0; c < s.c; c++)
+                    *x++ = (float)(0.5 + 0.4 * sin(phase + c + turn * h / s.h) * cos(phase + turn * w / s.w) +
+                                   lk_rng_uniform(&r, 0, 0.1));
+    }
+}
+
+static lk_nn_exec *train(const trial *what, int device, int precision, float *losses) {
+    lk_error err = {0};
+    lk_swap_config c = what->config;
+    c.face_type = LK_SWAP_FACE_AUTO;
+    c.learn_mask = true;
+    test_ok(lk_swap_complete(&c, &err), &err);
+    lk_nn_graph *g = describe(&c, what->batch);
+    lk_nn_options options = {.train = true, .device = device, .precision = precision, .seed = 3};
+    lk_nn_exec *e = lk_nn_compile(g, &options, &err);
+    if (!e) fail_msg("%s: %s", what->name, err.message);
+    lk_nn_graph_free(g);
+    lk_nn_adam adam = lk_swap_optimizer(&c);
+    for (int i = 0; i < STEPS; i++) {
+        fill(e, "warped", i);
+        fill(e, "target", i);
+        fill(e, "mask", i);
+        set_weights(e, &c, i);
+        if (!lk_nn_step(e, &adam, &err)) fail_msg("%s: %s", what->name, err.message);
+        for (int k = 0; k < lk_nn_loss_count(e); k++) losses[i * 16 + k] = lk_nn_loss_value(e, k);
+    }
+    return e;
+}
+
+/* ‖a − b‖ and ‖b‖ of all parameters together. */
+static double distance(const lk_nn_exec *a, const lk_nn_exec *b) {
+    double difference = 0, norm = 0;
+    for (int i = 0; i < lk_nn_param_count(b); i++) {
+        size_t n = lk_nn_count(lk_nn_param_shape(b, i));
+        float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
+        assert_true(p && q && lk_nn_param_get(a, i, LK_NN_VALUE, p) && lk_nn_param_get(b, i, LK_NN_VALUE, q));
+        for (size_t k = 0; k < n; k++) {
+            difference += ((double)p[k] - (double)q[k]) * ((double)p[k] - (double)q[k]);
+            norm += (double)q[k] * (double)q[k];
+        }
+        free(p);
+        free(q);
+    }
+    return sqrt(difference / norm);
+}
+
+static void compare(int precision, double tolerance) {
+    for (size_t k = 0; k < LK_COUNT(trials); k++) {
+        static float got[STEPS * 16], want[STEPS * 16];
+        lk_nn_exec *e = train(&trials[k], LK_NN_GPU, precision, got);
+        lk_nn_exec *reference = train(&trials[k], LK_NN_CPU, LK_NN_F32, want);
+        assert_true(lk_nn_loss_count(e) <= 16);
+        double worst = 0;
+        for (int i = 0; i < STEPS; i++)
+            for (int j = 0; j < lk_nn_loss_count(e); j++) {
+                double off = fabs((double)got[i * 16 + j] - (double)want[i * 16 + j]) / fabs((double)want[i * 16 + j]);
+                if (!(off <= worst)) worst = off;
+            }
+        double apart = distance(e, reference);
+        printf("%-34s %s: losses within %.1e, parameters within %.1e after %d steps\n", trials[k].name,
+               precision == LK_NN_F32 ? "float32 " : "bfloat16", worst, apart, STEPS);
+        if (!(worst <= tolerance && apart <= tolerance))
+            fail_msg("%s: apart by more than %g", trials[k].name, tolerance);
+        lk_nn_free(reference);
+        lk_nn_free(e);
+    }
+}
+
+static void steps_agree_in_float32(void **state) {
+    (void)state;
+    compare(LK_NN_F32, 1e-3);
+}
+
+static void steps_agree_in_bfloat16(void **state) {
+    (void)state;
+    compare(LK_NN_BF16, 2e-2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree_in_float32),
+                                       cmocka_unit_test(steps_agree_in_bfloat16)};
+    lk_error err = {0};
+    lk_backend_gpu = &lk_backend_cuda;
+    if (!lk_nn_has_gpu(NULL, &err)) {
+        printf("skipped: %s\n", err.message);
+        return 77;
+    }
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
