@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "likeness/swap.h"
 
@@ -44,6 +45,13 @@ static double peak_memory(void) {
     return 1024 * kib;
 }
 
+/* Of all threads. */
+static double processor_seconds(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) + 1e-6 * (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
 static int ascending(const void *a, const void *b) {
     double d = *(const double *)a - *(const double *)b;
     return (d > 0) - (d < 0);
@@ -53,13 +61,14 @@ static int ascending(const void *a, const void *b) {
 
 static bool measure(lk_nn_exec *e, const lk_swap_config *c, const lk_swap_objective *o, double seconds, json_t *out,
                     lk_error *err) {
-    double times[MOST_STEPS], begin = 0;
+    double times[MOST_STEPS], begin = 0, processor = 0;
     lk_nn_adam adam = lk_swap_optimizer(c);
     int count = 0;
     lk_swap_set_weights(e, c, o, 0);
     for (int i = -2; i < MOST_STEPS && (count < 3 || lk_now() - begin < seconds); i++) { /* two to warm up */
         if (i == 0) {
             begin = lk_now();
+            processor = processor_seconds();
             lk_nn_set_profile(e, true);
         }
         double start = lk_now();
@@ -69,6 +78,7 @@ static bool measure(lk_nn_exec *e, const lk_swap_config *c, const lk_swap_object
     qsort(times, (size_t)count, sizeof *times, ascending);
     json_object_set_new(out, "seconds_min", json_real(times[0]));
     json_object_set_new(out, "seconds_median", json_real(times[count / 2]));
+    json_object_set_new(out, "processor_seconds", json_real((processor_seconds() - processor) / count));
     json_object_set_new(out, "steps", json_integer(count));
     float src, dst;
     lk_swap_losses(e, &src, &dst);

@@ -230,7 +230,8 @@ const char *lk_nn_loss_name(const lk_nn_exec *e, int i);
 float lk_nn_loss_value(const lk_nn_exec *e, int i); /* of the latest run or step */
 bool lk_nn_set_loss_weight(lk_nn_exec *e, const char *name, float weight);
 
-/* Where the time goes: seconds per kind of operator since profiling began, as lines of text; the caller frees them. */
+/* Where the time goes: processor seconds of all threads since profiling began, per kind of operator and per layer (with
+ * the operations of one thread in a second), as lines of text; the caller frees them. */
 void lk_nn_set_profile(lk_nn_exec *e, bool on);
 char *lk_nn_profile(const lk_nn_exec *e, lk_error *err);
 

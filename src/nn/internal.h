@@ -86,6 +86,7 @@ typedef struct lk_tensor {
     /* From here on: of the executor. */
     bool needs_gradient, pinned, scratch;
     bool narrow; /* bfloat16 */
+    bool tiled;  /* weights, and their gradients, in the backend's blocks of bfloat16 matrices */
     size_t bytes;
     void *layout;    /* the backend's own; NULL: channels-last float32 */
     int first, last; /* steps of its life; first < 0: never used */
@@ -114,7 +115,10 @@ typedef struct lk_node {
     size_t scratch; /* bytes that the node needs while it runs */
     int scratch_tensor;
     bool narrow;    /* multiplies in bfloat16 */
-    double seconds; /* spent in it so far, when profiling */
+    int weights;    /* of a layer: their tensor */
+    bool updates;   /* the weights' gradient is not kept but applied at once */
+    double seconds; /* of the processor, spent in it so far, when profiling */
+    int64_t runs;   /* when profiling */
 } lk_node;
 
 typedef struct lk_loss {
@@ -157,8 +161,9 @@ typedef struct lk_backend {
     void (*close)(lk_nn_exec *e);
     /* Is bfloat16 quick here? */
     bool (*narrow_device)(void);
-    /* Can this node multiply bfloat16 numbers, or (a node that only moves or combines numbers) take and give either type? */
-    bool (*narrow_node)(const lk_nn_exec *e, const lk_node *n);
+    /* Marks the nodes that multiply bfloat16 numbers, and weights kept for that in a form of the backend's own. */
+    void (*choose_narrow)(lk_nn_exec *e);
+    /* Does this node only move or combine numbers, and take and give either type? */
     bool (*any_type)(const lk_nn_exec *e, const lk_node *n);
     /* Choose algorithms and layouts; set node->scratch, and layout and bytes of parameters. No data yet. */
     bool (*prepare)(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define ALIGN 64
 
@@ -208,30 +209,31 @@ static bool bad_params(const lk_nn_exec *e, lk_error *err) {
     return false;
 }
 
+static double node_flops(const lk_nn_graph *g, const lk_node *n) {
+    const lk_tensor *t = g->tensors;
+    lk_nn_shape out, w;
+    switch (n->op) {
+    case LK_OP_CONV:
+    case LK_OP_DENSE:
+        out = t[n->out[0]].shape, w = t[n->in[1]].shape;
+        break;
+    case LK_OP_CONV_BACK_DATA:
+    case LK_OP_DENSE_BACK_DATA:
+        out = t[n->in[0]].shape, w = t[n->in[1]].shape;
+        break;
+    case LK_OP_CONV_BACK_WEIGHTS:
+    case LK_OP_DENSE_BACK_WEIGHTS:
+        out = t[n->in[1]].shape, w = t[n->out[0]].shape;
+        break;
+    default:
+        return 0;
+    }
+    return 2.0 * (double)lk_nn_count(out) * (double)lk_nn_count(w) / w.n;
+}
+
 static void count_flops(lk_nn_exec *e) {
     for (int i = 0; i < e->g.node_count; i++) {
-        const lk_node *n = &e->g.nodes[i];
-        double flops = 0;
-        const lk_tensor *t = e->g.tensors;
-        switch (n->op) {
-        case LK_OP_CONV:
-        case LK_OP_DENSE:
-            flops = 2.0 * (double)lk_nn_count(t[n->out[0]].shape) * (double)lk_nn_count(t[n->in[1]].shape) /
-                    t[n->in[1]].shape.n;
-            break;
-        case LK_OP_CONV_BACK_DATA:
-        case LK_OP_DENSE_BACK_DATA:
-            flops = 2.0 * (double)lk_nn_count(t[n->in[0]].shape) * (double)lk_nn_count(t[n->in[1]].shape) /
-                    t[n->in[1]].shape.n;
-            break;
-        case LK_OP_CONV_BACK_WEIGHTS:
-        case LK_OP_DENSE_BACK_WEIGHTS:
-            flops = 2.0 * (double)lk_nn_count(t[n->in[1]].shape) * (double)lk_nn_count(t[n->out[0]].shape) /
-                    t[n->out[0]].shape.n;
-            break;
-        default:
-            break;
-        }
+        double flops = node_flops(&e->g, &e->g.nodes[i]);
         e->step_flops += flops;
         if (i < e->forward_count) e->forward_flops += flops;
     }
@@ -376,13 +378,21 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
 
 /* ---- Running --------------------------------------------------------------------------------------------- */
 
+static double processor_seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static bool run(lk_nn_exec *e, int count, lk_error *err) {
     for (int i = 0; i < count; i++) {
         lk_node *n = &e->g.nodes[i];
         if (n->op == LK_OP_VIEW) continue;
-        double start = e->profile ? lk_now() : 0;
+        double start = e->profile ? processor_seconds() : 0;
         if (!e->backend->run(e, n, err)) return lk_fail_in(err, "%s", lk_op_name(n->op));
-        if (e->profile) n->seconds += lk_now() - start;
+        if (!e->profile) continue;
+        n->seconds += processor_seconds() - start;
+        n->runs++;
     }
     return true;
 }
@@ -449,6 +459,17 @@ bool lk_nn_set_loss_weight(lk_nn_exec *e, const char *name, float weight) {
 
 void lk_nn_set_profile(lk_nn_exec *e, bool on) { e->profile = on; }
 
+static void tell_layers(const lk_nn_exec *e, FILE *out) {
+    for (int i = 0; i < e->g.node_count; i++) {
+        const lk_node *n = &e->g.nodes[i];
+        double flops = node_flops(&e->g, n);
+        if (!(flops > 0) || !(n->seconds > 0)) continue;
+        lk_nn_shape s = e->g.tensors[n->out[0]].shape;
+        fprintf(out, "%-22s [%d, %d, %d, %d] %9.2f ms %7.1f GFLOP/s\n", lk_op_name(n->op), s.n, s.c, s.h, s.w,
+                1e3 * n->seconds, 1e-9 * flops * (double)n->runs / n->seconds);
+    }
+}
+
 char *lk_nn_profile(const lk_nn_exec *e, lk_error *err) {
     char *text = NULL;
     size_t size = 0;
@@ -467,6 +488,7 @@ char *lk_nn_profile(const lk_nn_exec *e, lk_error *err) {
             }
         if (seconds > 0) fprintf(out, "%-22s %3d nodes %9.2f ms\n", lk_op_name((lk_op)op), count, 1e3 * seconds);
     }
+    tell_layers(e, out);
     fclose(out);
     return text;
 }

@@ -90,12 +90,32 @@ static bool insert_conversions(lk_nn_exec *e, facts *f, lk_error *err) {
     return lk_nn_graph_ok(g, err);
 }
 
+/* Gradients of tiled weights that only Adam reads: it is applied by the node that makes them. */
+static void update_at_once(lk_nn_exec *e) {
+    lk_nn_graph *g = &e->g;
+    if (e->options.keep_gradients || lk_nn_peers_count(e->options.peers) > 1) return;
+    for (int i = 0; i < g->node_count; i++) {
+        lk_node *n = &g->nodes[i];
+        if (!back_weights(n->op) || n->weights < 0 || !g->tensors[n->weights].tiled) continue;
+        int reader = -1, readers = 0;
+        for (int k = i + 1; k < g->node_count; k++)
+            for (int j = 0; j < g->nodes[k].in_count; j++)
+                if (g->nodes[k].in[j] == n->out[0]) {
+                    reader = k;
+                    readers++;
+                }
+        if (readers != 1 || g->nodes[reader].op != LK_OP_ADAM) continue;
+        n->updates = true;
+        memmove(g->nodes + reader, g->nodes + reader + 1, (size_t)(--g->node_count - reader) * sizeof *g->nodes);
+    }
+}
+
 bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
     e->narrow = e->options.precision == LK_NN_BF16 ||
                 (e->options.precision == LK_NN_AUTO && e->options.train && e->backend->narrow_device());
     if (!e->narrow) return true;
-    for (int i = 0; i < g->node_count; i++) g->nodes[i].narrow = e->backend->narrow_node(e, &g->nodes[i]);
+    e->backend->choose_narrow(e);
     facts *f = lk_alloc((size_t)(g->tensor_count + 2 * g->node_count), sizeof *f, err);
     bool *any = lk_alloc((size_t)g->node_count, sizeof *any, err);
     bool ok = f && any;
@@ -104,6 +124,7 @@ bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
         assign(e, f, any);
         ok = insert_conversions(e, f, err);
     }
+    if (ok) update_at_once(e);
     free(f);
     free(any);
     return ok;

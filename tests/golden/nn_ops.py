@@ -87,8 +87,17 @@ conv(1, 8, 11, 11, 8, 5, 5, 2, groups=8)
 conv(2, 12, 7, 9, 24, 3, 3, groups=4, activation=2)
 conv(1, 4, 10, 10, 6, 3, 3, dilation=2, pad=[1, 2, 0, 3])
 conv(1, 24, 5, 5, 40, 1, 1, activation=3)
+# Channels enough for blocks of 32; widths of 16 and others, 16 samples, both parities, kernels smaller than the stride.
+conv(2, 40, 5, 32, 72, 3, 3, activation=1)
+conv(2, 33, 9, 11, 50, 5, 5, 2, activation=1)
+conv(16, 48, 4, 4, 100, 3, 3)
+conv(16, 70, 8, 8, 34, 5, 5, 2, bias=False)
+conv(3, 64, 7, 6, 32, 1, 1, 2, activation=5)
+conv(1, 20, 32, 32, 64, 5, 5, 2)
+conv(2, 24, 10, 10, 40, 3, 3, pad=[0, 0, 0, 0])
+conv(2, 48, 6, 6, 600, 3, 3)
 
-for n, c, h, w, o in ((2, 3, 4, 4, 5), (1, 17, 1, 1, 33), (8, 32, 2, 3, 64), (2, 32, 1, 1, 1600)):
+for n, c, h, w, o in ((2, 3, 4, 4, 5), (1, 17, 1, 1, 33), (8, 32, 2, 3, 64), (2, 32, 1, 1, 1600), (16, 50, 3, 3, 90), (35, 64, 1, 1, 40)):
     case("dense", [rand(n, c, h, w), rand(o, c * h * w, 1, 1, scale=0.2), rand(1, o, 1, 1)],
          lambda x, wt, b: (x.permute(0, 2, 3, 1).flatten(1) @ wt.flatten(1).T + b.flatten())[:, :, None, None], [0])
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 static const lk_cpu_op onednn = {lk_onednn_prepare, lk_onednn_bind, lk_onednn_run, lk_onednn_release};
+static const lk_cpu_op matrix = {lk_matrix_prepare, NULL, lk_matrix_run, lk_matrix_release};
 #define RUN(function)                                                                                                  \
     { NULL, NULL, function, NULL }
 
@@ -63,7 +64,8 @@ static const lk_cpu_op table[LK_OP_COUNT] = {
     [LK_OP_CONVERT] = RUN(lk_cpu_convert),
 };
 
-static const lk_cpu_op *row(const lk_node *n) {
+static const lk_cpu_op *row(const lk_nn_exec *e, const lk_node *n) {
+    if (e->narrow && lk_matrix_does(e, n)) return &matrix;
     switch (n->op) {
     case LK_OP_CONV:
     case LK_OP_CONV_TRANSPOSED:
@@ -81,20 +83,19 @@ static const lk_cpu_op *row(const lk_node *n) {
 }
 
 static bool prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    const lk_cpu_op *op = row(n);
+    const lk_cpu_op *op = row(e, n);
     return !op->prepare || op->prepare(e, n, err);
 }
 
 static bool bind(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    const lk_cpu_op *op = row(n);
+    const lk_cpu_op *op = row(e, n);
     return !op->bind || op->bind(e, n, err);
 }
 
-static bool run(lk_nn_exec *e, lk_node *n, lk_error *err) { return row(n)->run(e, n, err); }
+static bool run(lk_nn_exec *e, lk_node *n, lk_error *err) { return row(e, n)->run(e, n, err); }
 
 static void release(lk_nn_exec *e, lk_node *n) {
-    (void)e;
-    if (row(n)->release) row(n)->release(n);
+    if (row(e, n)->release) row(e, n)->release(n);
 }
 
 bool lk_nn_has_bf16(void) {
@@ -103,10 +104,6 @@ bool lk_nn_has_bf16(void) {
 #else
     return false;
 #endif
-}
-
-static bool narrow_node(const lk_nn_exec *e, const lk_node *n) {
-    return row(n) == &onednn && n->op != LK_OP_CONV_TRANSPOSED && lk_onednn_narrow(e, n);
 }
 
 static bool any_type(const lk_nn_exec *e, const lk_node *n) {
@@ -128,6 +125,39 @@ static bool any_type(const lk_nn_exec *e, const lk_node *n) {
     }
 }
 
+static int root(const lk_nn_graph *g, int t) {
+    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
+    return t;
+}
+
+/* Will the node's result stay float32, since something reads it that takes nothing else? oneDNN's data gradients of bfloat16
+ * cannot be. */
+static bool read_exactly(const lk_nn_exec *e, const lk_node *n) {
+    const lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->node_count; i++) {
+        const lk_node *reader = &g->nodes[i];
+        if (reader->op == LK_OP_VIEW || reader->narrow || any_type(e, reader)) continue;
+        for (int j = 0; j < reader->in_count; j++)
+            if (root(g, reader->in[j]) == root(g, n->out[0])) return true;
+    }
+    return false;
+}
+
+static void choose_narrow(lk_nn_exec *e) {
+    for (int i = 0; i < e->g.node_count; i++) {
+        lk_node *n = &e->g.nodes[i];
+        n->weights = -1;
+        n->narrow = row(e, n) == &onednn && n->op != LK_OP_CONV_TRANSPOSED;
+    }
+    lk_matrix_choose(e);
+    for (int i = 0; i < e->g.node_count; i++) {
+        lk_node *n = &e->g.nodes[i];
+        if (!n->narrow || lk_matrix_does(e, n)) continue;
+        bool back = n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA;
+        n->narrow = lk_onednn_narrow(e, n) && !(back && read_exactly(e, n));
+    }
+}
+
 static void *allocate(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }
 
 /* Channels-last ↔ [n, c, h, w]. */
@@ -146,6 +176,10 @@ static void swap_order(lk_nn_shape s, float *last, float *first, bool upload) {
 
 static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *values) {
     float *from = (float *)(uintptr_t)values;
+    if (t->tiled) {
+        lk_matrix_exchange(t, data, data == t->data && t->kind == LK_PARAM, from, true);
+        return true;
+    }
     if (t->layout) return lk_onednn_reorder(e, t, data, from, true);
     swap_order(t->shape, (float *)(void *)data, from, true);
     return true;
@@ -153,6 +187,10 @@ static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *v
 
 static bool download(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values) {
     char *from = (char *)(uintptr_t)data;
+    if (t->tiled) {
+        lk_matrix_exchange(t, from, data == t->data && t->kind == LK_PARAM, values, false);
+        return true;
+    }
     if (t->layout) return lk_onednn_reorder(e, t, from, values, false);
     swap_order(t->shape, (float *)(void *)from, values, false);
     return true;
@@ -163,7 +201,7 @@ const lk_backend lk_backend_cpu = {
     .open = lk_onednn_open,
     .close = lk_onednn_close,
     .narrow_device = lk_nn_has_bf16,
-    .narrow_node = narrow_node,
+    .choose_narrow = choose_narrow,
     .any_type = any_type,
     .prepare = prepare,
     .bind = bind,

@@ -37,7 +37,7 @@ bool lk_cpu_convert(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_onednn_open(lk_nn_exec *e, lk_error *err);
 void lk_onednn_close(lk_nn_exec *e);
 /* Has oneDNN a quick way to do this layer in bfloat16? */
-bool lk_onednn_narrow(const lk_nn_exec *e, const lk_node *n);
+bool lk_onednn_narrow(lk_nn_exec *e, const lk_node *n);
 bool lk_onednn_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_onednn_bind(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_onednn_run(lk_nn_exec *e, lk_node *n, lk_error *err);
@@ -47,7 +47,19 @@ bool lk_onednn_reorder(const lk_nn_exec *e, const lk_tensor *t, char *data, floa
 void *lk_onednn_copy_layout(const void *layout, lk_error *err);
 size_t lk_onednn_layout_bytes(const void *layout);
 
+/* matrix.c: layers that are done in bfloat16 by our own products */
+void lk_matrix_choose(lk_nn_exec *e); /* marks their weights, and tells each node of a layer which those are */
+bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n);
+bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err);
+void lk_matrix_release(lk_node *n);
+bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+size_t lk_matrix_weights_bytes(lk_nn_shape s);
+/* Between memory of tiled weights (`halves`), their moments or gradients, and [n, c, h, w]. */
+void lk_matrix_exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload);
+
 /* elementwise.c */
+void lk_cpu_activate(lk_nn_act act, float alpha, const float *x, float *y, size_t n);
 bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_binary(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_activation(lk_nn_exec *e, lk_node *n, lk_error *err);

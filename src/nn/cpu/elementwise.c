@@ -8,6 +8,10 @@
 bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err) {
     const lk_tensor *in = &e->g.tensors[n->in[0]];
     lk_tensor *out = &e->g.tensors[n->out[0]];
+    if (in->tiled) {
+        out->tiled = true;
+        out->bytes = in->bytes;
+    }
     if (!in->layout) return true;
     out->bytes = in->bytes;
     out->layout = lk_onednn_copy_layout(in->layout, err);
@@ -113,7 +117,7 @@ static inline float activate(lk_nn_act act, float alpha, float x) {
     return x;
 }
 
-LK_HOT static void activate_all(lk_nn_act act, float alpha, const float *x, float *y, size_t n) {
+LK_HOT void lk_cpu_activate(lk_nn_act act, float alpha, const float *x, float *y, size_t n) {
 #define EACH(kind)                                                                                                     \
     case kind:                                                                                                         \
         _Pragma("omp simd") for (size_t i = 0; i < n; i++) y[i] = activate(kind, alpha, x[i]);                         \
@@ -134,7 +138,7 @@ LK_HOT static void activate_all(lk_nn_act act, float alpha, const float *x, floa
 bool lk_cpu_activation(lk_nn_exec *e, lk_node *node, lk_error *err) {
     (void)err;
     size_t total = lk_nn_count(lk_cpu_shape(e, node->in[0]));
-    IN_CHUNKS(e, node, total, (void)b; activate_all(node->a.conv.act, node->a.conv.alpha, a, y, n))
+    IN_CHUNKS(e, node, total, (void)b; lk_cpu_activate(node->a.conv.act, node->a.conv.alpha, a, y, n))
     return true;
 }
 
@@ -247,6 +251,7 @@ LK_HOT static void adam(float *p, const float *g, float *m, float *v, size_t n, 
 bool lk_cpu_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_tensor *p = &e->g.tensors[n->in[0]], *g = &e->g.tensors[n->in[1]];
+    if (p->tiled) return lk_matrix_adam(e, n, err);
     adam((float *)(void *)p->data, (const float *)(const void *)g->data, (float *)(void *)p->moment1,
          (float *)(void *)p->moment2, p->bytes / sizeof(float), &e->adam, e->adam_rate);
     return true;

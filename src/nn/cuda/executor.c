@@ -585,6 +585,13 @@ static bool any_type(const lk_nn_exec *e, const lk_node *n) {
     }
 }
 
+static void choose_narrow(lk_nn_exec *e) {
+    for (int i = 0; i < e->g.node_count; i++) {
+        e->g.nodes[i].weights = -1;
+        e->g.nodes[i].narrow = lk_gpu_narrow_layer(e, &e->g.nodes[i]);
+    }
+}
+
 static void no_layout(void *layout) { free(layout); }
 
 const lk_backend lk_backend_cuda = {
@@ -592,7 +599,7 @@ const lk_backend lk_backend_cuda = {
     .open = open_gpu,
     .close = close_gpu,
     .narrow_device = lk_gpu_has_bf16,
-    .narrow_node = lk_gpu_narrow_layer,
+    .choose_narrow = choose_narrow,
     .any_type = any_type,
     .prepare = prepare,
     .bind = bind,

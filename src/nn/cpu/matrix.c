@@ -1,0 +1,208 @@
+/* Convolutions and dense layers in bfloat16: which layers are done here and not by oneDNN, how their weights are kept, and
+ * the shapes that all three passes share. The forward pass and the data's gradient are in matrix_forward.c, the weights'
+ * gradient with its update in matrix_gradient.c.
+ *
+ * Weights are blocks of 32 outputs by 32 inputs, [o/32][c/32][tap], each laid out as tile.h's B: first the upper halves of
+ * all numbers, which is what the layers multiply, then their lower halves, which only Adam sees. Gradients and moments are
+ * float32 in the same order of blocks. Nothing is reordered in a step but on its way through the first cache. */
+#include "matrix.h"
+
+#include <stdlib.h>
+
+static bool is_dense(lk_op op) {
+    return op == LK_OP_DENSE || op == LK_OP_DENSE_BACK_DATA || op == LK_OP_DENSE_BACK_WEIGHTS;
+}
+
+static bool gives_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
+
+lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
+    bool forward = n->op == LK_OP_CONV || n->op == LK_OP_DENSE, weights = gives_weights(n->op);
+    lk_nn_shape x = lk_cpu_shape(e, forward || weights ? n->in[0] : n->out[0]);
+    lk_nn_shape y = lk_cpu_shape(e, forward ? n->out[0] : weights ? n->in[1] : n->in[0]);
+    lk_nn_shape w = lk_cpu_shape(e, n->weights);
+    const lk_nn_conv_options *o = &n->a.conv;
+    lk_layer l = {x.n, x.h, x.w, x.c, y.h, y.w, y.c, w.h, w.w, o->stride, o->pad_top, o->pad_left, 0, 0, w.h * w.w};
+    if (is_dense(n->op)) {
+        l.c = w.c;
+        l.h = l.w = l.oh = l.ow = l.stride = 1;
+        l.pad_top = l.pad_left = 0;
+    }
+    l.cb = (l.c + 31) / 32;
+    l.ob = (l.o + 31) / 32;
+    return l;
+}
+
+/* ---- Which layers ---------------------------------------------------------------------------------------- */
+
+/* Narrow layers (pictures in and out) waste most of a block: oneDNN does those. */
+static bool suits(const lk_nn_exec *e, const lk_node *n) {
+    const lk_nn_conv_options *o = &n->a.conv;
+    lk_nn_shape w = lk_cpu_shape(e, n->weights);
+    if (e->g.tensors[n->weights].kind != LK_PARAM || !n->narrow || w.c < 16 || w.n < 16) return false;
+    if (is_dense(n->op)) return true;
+    return o->groups == 1 && o->dilation == 1 && o->stride <= 2 && w.h <= 9 && w.w <= 9;
+}
+
+void lk_matrix_choose(lk_nn_exec *e) {
+    lk_nn_graph *g = &e->g;
+    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].tiled = g->tensors[i].kind == LK_PARAM;
+    for (int i = 0; i < g->node_count; i++) {
+        lk_node *n = &g->nodes[i];
+        n->weights = -1;
+        if (n->op == LK_OP_CONV || n->op == LK_OP_DENSE || n->op == LK_OP_CONV_BACK_DATA ||
+            n->op == LK_OP_DENSE_BACK_DATA)
+            n->weights = n->in[1];
+        if (gives_weights(n->op)) n->weights = g->tensors[n->out[0]].gradient;
+        bool fits = n->weights >= 0 && suits(e, n);
+        for (int j = 0; j < n->in_count; j++)
+            if (n->op != LK_OP_ADAM && !(fits && n->in[j] == n->weights)) g->tensors[n->in[j]].tiled = false;
+        if (n->weights >= 0 && !fits) g->tensors[n->weights].tiled = false;
+    }
+    /* Parameters that no layer multiplies stay as they are. */
+    for (int i = 0; i < g->tensor_count; i++) {
+        bool used = false;
+        for (int k = 0; g->tensors[i].tiled && k < g->node_count && !used; k++) used = g->nodes[k].weights == i;
+        g->tensors[i].tiled &= used;
+    }
+}
+
+bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n) { return n->weights >= 0 && e->g.tensors[n->weights].tiled; }
+
+/* ---- Fields ---------------------------------------------------------------------------------------------- */
+
+lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns) {
+    lk_field f = {
+        .n = n, .h = h, .w = w, .c = c, .step = step, .top = top, .left = left, .rows = rows, .columns = columns};
+    f.pixel = (size_t)(c + 31) / 32 * 32;
+    /* Pixels and samples an even number of cache lines apart would crowd into a few sets of the cache. */
+    if (f.pixel >= 256 && f.pixel / 32 % 2 == 0) f.pixel += 32;
+    f.part = (size_t)rows * (size_t)columns * f.pixel;
+    f.sample = f.part * (size_t)(step * step);
+    if (f.sample / 32 % 2 == 0) f.sample += 32;
+    f.count = f.sample * (size_t)n + 32 * f.pixel;
+    return f;
+}
+
+lk_field lk_field_forward(const lk_layer *l) {
+    return lk_field_of(l->n, l->h, l->w, l->c, l->stride, l->pad_top, l->pad_left, l->oh + (l->kh - 1) / l->stride,
+                       l->ow + (l->kw - 1) / l->stride);
+}
+
+/* One row of one part. */
+static void fill_row(const lk_field *f, const lk_bf16 *from, lk_bf16 *to, int n, int part, int row) {
+    int y = row * f->step + part / f->step - f->top;
+    size_t used = (size_t)f->c * sizeof *to, spare = (f->pixel - (size_t)f->c) * sizeof *to;
+    for (int column = 0; column < f->columns; column++, to += f->pixel) {
+        int x = column * f->step + part % f->step - f->left;
+        if (y < 0 || y >= f->h || x < 0 || x >= f->w) {
+            memset(to, 0, used + spare);
+            continue;
+        }
+        memcpy(to, from + (((size_t)n * (size_t)f->h + (size_t)y) * (size_t)f->w + (size_t)x) * (size_t)f->c, used);
+        if (spare) memset(to + f->c, 0, spare);
+    }
+}
+
+void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to) {
+    int parts = f->step * f->step, all = f->n * parts * f->rows;
+#pragma omp parallel for
+    for (int i = 0; i < all; i++) {
+        int row = i % f->rows, part = i / f->rows % parts, n = i / f->rows / parts;
+        size_t at = (size_t)n * f->sample + (size_t)part * f->part + (size_t)row * (size_t)f->columns * f->pixel;
+        fill_row(f, from, to + at, n, part, row);
+    }
+}
+
+void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets) {
+    for (int b = 0; b < l->cb; b++)
+        for (int y = 0; y < l->kh; y++)
+            for (int x = 0; x < l->kw; x++) {
+                size_t part = (size_t)(y % f->step * f->step + x % f->step) * f->part;
+                size_t pixel = (size_t)(y / f->step * f->columns + x / f->step) * f->pixel;
+                *offsets++ = (uint32_t)(part + pixel + (size_t)b * 32);
+            }
+}
+
+/* ---- Weights in and out ---------------------------------------------------------------------------------- */
+
+static lk_layer weights_shape(lk_nn_shape s) {
+    return (lk_layer){.c = s.c, .o = s.n, .cb = (s.c + 31) / 32, .ob = (s.n + 31) / 32, .taps = s.h * s.w};
+}
+
+size_t lk_matrix_weights_bytes(lk_nn_shape s) {
+    lk_layer l = weights_shape(s);
+    return lk_matrix_numbers(&l) * sizeof(float);
+}
+
+void lk_matrix_exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload) {
+    lk_layer l = weights_shape(t->shape);
+    lk_bf16 *high = (lk_bf16 *)(void *)data;
+    int16_t *low = (int16_t *)(void *)(high + lk_matrix_numbers(&l));
+    float *whole = (float *)(void *)data;
+    for (int o = 0; o < l.o; o++)
+        for (int c = 0; c < l.c; c++)
+            for (int tap = 0; tap < l.taps; tap++, values++) {
+                size_t block = lk_matrix_block(&l, o / 32, c / 32, tap);
+                size_t at = block + lk_tile_at(o % 32, c % 32), f = block + lk_tile_float_at(o % 32, c % 32);
+                if (halves && upload)
+                    lk_tile_split(*values, &high[at], &low[at]);
+                else if (halves)
+                    *values = lk_tile_join(high[at], low[at]);
+                else if (upload)
+                    whole[f] = *values;
+                else
+                    *values = whole[f];
+            }
+}
+
+bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)err;
+    const lk_tensor *p = &e->g.tensors[n->in[0]];
+    const float *g = lk_cpu_data(e, n->in[1]);
+    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
+    size_t numbers = p->bytes / sizeof(float);
+    lk_bf16 *high = (lk_bf16 *)(void *)p->data;
+    int16_t *low = (int16_t *)(void *)(high + numbers);
+    float *m = (float *)(void *)p->moment1, *v = (float *)(void *)p->moment2;
+    const lk_tile_ops *ops = lk_tile_best();
+#pragma omp parallel for
+    for (size_t at = 0; at < numbers; at += LK_TILE) {
+        float block[LK_TILE];
+        for (int i = 0; i < LK_TILE; i++) block[i] = g[at + lk_tile_float_at(i / 32, i % 32)];
+        ops->adam(block, high + at, low + at, m + at, v + at, &a);
+    }
+    return true;
+}
+
+/* ---- Preparing ------------------------------------------------------------------------------------------- */
+
+static void keep_weights(lk_nn_exec *e, const lk_node *n) {
+    lk_tensor *w = &e->g.tensors[n->weights];
+    w->bytes = lk_matrix_weights_bytes(w->shape);
+    if (!gives_weights(n->op)) return;
+    lk_tensor *gradient = &e->g.tensors[n->out[0]];
+    gradient->bytes = n->updates ? 0 : w->bytes;
+    gradient->tiled = true;
+}
+
+bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    lk_matrix *m = lk_alloc(1, sizeof *m, err);
+    if (!m) return false;
+    n->state = m;
+    m->l = lk_layer_of(e, n);
+    m->ops = lk_tile_best();
+    m->threads = lk_threads();
+    keep_weights(e, n);
+    return gives_weights(n->op) ? lk_matrix_prepare_gradient(e, n, m, err) : lk_matrix_prepare_product(e, n, m, err);
+}
+
+bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    return gives_weights(n->op) ? lk_matrix_gradient(e, n, err) : lk_matrix_product(e, n, err);
+}
+
+void lk_matrix_release(lk_node *n) {
+    lk_matrix *m = n->state;
+    if (m) free(m->offsets);
+    free(m);
+    n->state = NULL;
+}

@@ -1,0 +1,52 @@
+/* Inside matrix*.c: a convolution or dense layer as products of bfloat16 matrices. */
+#ifndef LIKENESS_NN_MATRIX_H
+#define LIKENESS_NN_MATRIX_H
+
+#include "cpu.h"
+#include "tile.h"
+
+/* A layer's shape, whichever of its passes the node is. Dense layers are convolutions of one pixel. */
+typedef struct lk_layer {
+    int n, h, w, c; /* input */
+    int oh, ow, o;  /* output */
+    int kh, kw, stride, pad_top, pad_left;
+    int cb, ob, taps; /* blocks of 32 input and output channels */
+} lk_layer;
+
+/* A picture copied with a border of zeros, channels padded to whole blocks, its stride² interleaved parts apart: then every
+ * tap of a kernel reads pixels side by side. */
+typedef struct lk_field {
+    int n, h, w, c;      /* what is copied */
+    int step, top, left; /* (y, x) goes to part ((y + top) % step, (x + left) % step), row (y + top)/step … */
+    int rows, columns;   /* of a part */
+    size_t pixel, part, sample, count; /* numbers; count: of all, with room behind for reading over the end */
+} lk_field;
+
+/* Part of the state of a node. */
+typedef struct lk_matrix {
+    lk_layer l;
+    lk_field f;
+    const lk_tile_ops *ops;
+    int threads;
+    uint32_t *offsets;                                  /* the steps of a product; owned */
+    size_t field_at, extra_at, thread_at, thread_bytes; /* in the node's scratch memory, bytes */
+    int taps_together, blocks_together, steps_together; /* of the weights' gradient: what one task holds in the cache */
+} lk_matrix;
+
+lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
+lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns);
+lk_field lk_field_forward(const lk_layer *l); /* of the input, for the forward pass and the weights' gradient */
+void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to);
+void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets); /* [cb][taps] */
+/* Blocks [ob][cb][taps]: where one begins, in numbers. */
+static inline size_t lk_matrix_block(const lk_layer *l, int ob, int cb, int tap) {
+    return (((size_t)ob * (size_t)l->cb + (size_t)cb) * (size_t)l->taps + (size_t)tap) * LK_TILE;
+}
+static inline size_t lk_matrix_numbers(const lk_layer *l) { return lk_matrix_block(l, l->ob, 0, 0); }
+
+bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
+bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
+bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+#endif

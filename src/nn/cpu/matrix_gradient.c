@@ -1,0 +1,160 @@
+/* The gradient of a layer's weights: the output's gradient, transposed, times the input as each tap sees it. A task sums
+ * some block rows of outputs by a group of taps of one block of inputs over all pixels, within the second cache; and when
+ * nothing else adds to that gradient, Adam is applied right there, so that it never reaches memory. Every sum is made by one
+ * thread in one order, whatever their number. */
+#include <omp.h>
+
+#include "matrix.h"
+
+#define ALIGN(n) (((n) + 63) / 64 * 64)
+
+/* Pixels of the output, in steps of 32. */
+static int steps_of(const lk_layer *l) { return (l->n * l->oh * l->ow + 31) / 32; }
+
+bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
+    (void)e;
+    const lk_layer *l = &m->l;
+    m->f = lk_field_forward(l);
+    if (m->f.sample * (size_t)l->n > UINT32_MAX)
+        return lk_fail(err, LK_ERR_UNSUPPORTED, "a batch of pictures of this size is not possible");
+    int steps = steps_of(l);
+    m->taps_together = l->taps <= 9 ? l->taps : l->kw;
+    m->blocks_together = l->ob < 16 ? l->ob : 16;
+    m->steps_together = steps < 16 ? steps : 16;
+    m->offsets = lk_alloc((size_t)l->cb * (size_t)l->taps, sizeof *m->offsets, err);
+    if (!m->offsets) return false;
+    lk_matrix_offsets(l, &m->f, m->offsets);
+    /* The field; the output's gradient transposed; where each pixel lies in the field. */
+    size_t field = ALIGN(m->f.count * sizeof(lk_bf16));
+    size_t transposed = (size_t)l->ob * (size_t)steps * LK_TILE * sizeof(lk_bf16);
+    m->field_at = field;
+    m->extra_at = field + transposed;
+    m->thread_at = m->extra_at + ALIGN((size_t)steps * 32 * sizeof(uint32_t));
+    m->thread_bytes = (size_t)m->blocks_together * (size_t)m->taps_together * LK_TILE * sizeof(float) +
+                      (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16);
+    n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
+    return true;
+}
+
+static void find_pixels(const lk_matrix *m, uint32_t *where) {
+    const lk_layer *l = &m->l;
+    int at = 0, all = steps_of(l) * 32;
+    for (int n = 0; n < l->n; n++)
+        for (int y = 0; y < l->oh; y++)
+            for (int x = 0; x < l->ow; x++)
+                where[at++] = (uint32_t)((size_t)n * m->f.sample + (size_t)(y * m->f.columns + x) * m->f.pixel);
+    for (; at < all; at++) where[at] = 0; /* the gradient there is 0 */
+}
+
+LK_HOT static void add_row(const lk_bf16 *row, float *sums) {
+    for (int i = 0; i < 32; i++) sums[i] += lk_widen(row[i]);
+}
+
+/* 32 outputs of all pixels: blocks [32 outputs][32 pixels], and their sums, the bias's gradient. */
+static void transpose_outputs(const lk_matrix *m, const lk_bf16 *dy, int ob, lk_bf16 *to, float *sums) {
+    const lk_layer *l = &m->l;
+    int pixels = l->n * l->oh * l->ow, count = l->o - ob * 32 < 32 ? l->o - ob * 32 : 32;
+    static const lk_bf16 zeros[32];
+    lk_bf16 part[32][32] = {{0}};
+    float all[32] = {0};
+    for (int p = 0; p < pixels; p += 32, to += LK_TILE) {
+        const lk_bf16 *row[32];
+        for (int i = 0; i < 32; i++) {
+            row[i] = p + i < pixels ? dy + (size_t)(p + i) * (size_t)l->o + (size_t)ob * 32 : zeros;
+            if (count < 32 && p + i < pixels) row[i] = memcpy(part[i], row[i], (size_t)count * sizeof(lk_bf16));
+            if (sums) add_row(row[i], all);
+        }
+        m->ops->transpose(row, to);
+    }
+    if (sums) memcpy(sums + ob * 32, all, (size_t)count * sizeof *sums);
+}
+
+typedef struct task {
+    int ob, blocks, cb, tap, taps;
+} task;
+
+static task task_of(const lk_matrix *m, int i) {
+    const lk_layer *l = &m->l;
+    int groups = (l->taps + m->taps_together - 1) / m->taps_together;
+    task t = {
+        .cb = i / groups % l->cb, .ob = i / groups / l->cb * m->blocks_together, .tap = i % groups * m->taps_together};
+    t.blocks = l->ob - t.ob < m->blocks_together ? l->ob - t.ob : m->blocks_together;
+    t.taps = l->taps - t.tap < m->taps_together ? l->taps - t.tap : m->taps_together;
+    return t;
+}
+
+static int task_count(const lk_matrix *m) {
+    const lk_layer *l = &m->l;
+    return (l->ob + m->blocks_together - 1) / m->blocks_together * l->cb *
+           ((l->taps + m->taps_together - 1) / m->taps_together);
+}
+
+static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sums, lk_bf16 *pairs,
+                     const uint32_t *offsets) {
+    const lk_bf16 *field = (const lk_bf16 *)(const void *)scratch;
+    const lk_bf16 *transposed = (const lk_bf16 *)(const void *)(scratch + m->field_at);
+    const uint32_t *where = (const uint32_t *)(const void *)(scratch + m->extra_at);
+    int all = steps_of(&m->l);
+    for (int first = 0; first < all; first += m->steps_together) {
+        int steps = all - first < m->steps_together ? all - first : m->steps_together;
+        for (int k = 0; k < t.taps; k++) {
+            const lk_bf16 *x = field + m->offsets[t.cb * m->l.taps + t.tap + k];
+            m->ops->gather(x, where + first * 32, steps, pairs);
+            for (int i = 0; i < t.blocks; i++) {
+                const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
+                m->ops->multiply(a, a + 512, 32, offsets, pairs, sums + (size_t)(i * t.taps + k) * LK_TILE, steps,
+                                 first > 0);
+            }
+        }
+    }
+}
+
+static void finish_task(const lk_nn_exec *e, const lk_node *n, const lk_matrix *m, task t, const float *sums) {
+    const lk_tensor *w = &e->g.tensors[n->weights];
+    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
+    lk_bf16 *high = (lk_bf16 *)(void *)w->data;
+    int16_t *low = (int16_t *)(void *)(high + w->bytes / sizeof(float));
+    for (int i = 0; i < t.blocks; i++)
+        for (int k = 0; k < t.taps; k++, sums += LK_TILE) {
+            size_t at = lk_matrix_block(&m->l, t.ob + i, t.cb, t.tap + k);
+            if (n->updates) {
+                m->ops->adam(sums, high + at, low + at, (float *)(void *)w->moment1 + at,
+                             (float *)(void *)w->moment2 + at, &a);
+                continue;
+            }
+            float *to = lk_cpu_data(e, n->out[0]) + at;
+            for (int j = 0; j < LK_TILE; j++) to[lk_tile_float_at(j / 32, j % 32)] = sums[j];
+        }
+}
+
+bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)err;
+    const lk_matrix *m = n->state;
+    char *scratch = e->g.tensors[n->scratch_tensor].data;
+    const lk_bf16 *dy = (const lk_bf16 *)(void *)e->g.tensors[n->in[1]].data;
+    lk_bf16 *transposed = (lk_bf16 *)(void *)(scratch + m->field_at);
+    float *bias = n->out_count > 1 ? lk_cpu_data(e, n->out[1]) : NULL;
+    int all = steps_of(&m->l);
+    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    find_pixels(m, (uint32_t *)(void *)(scratch + m->extra_at));
+#pragma omp parallel num_threads(m->threads)
+    {
+        char *own = scratch + m->thread_at + (size_t)omp_get_thread_num() * m->thread_bytes;
+        lk_bf16 *pairs = (lk_bf16 *)(void *)own;
+        float *sums = (float *)(void *)(own + (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16));
+        uint32_t offsets[16];
+        for (uint32_t i = 0; i < 16; i++) offsets[i] = i * LK_TILE;
+#pragma omp for schedule(dynamic, 1)
+        for (int ob = 0; ob < m->l.ob; ob++)
+            transpose_outputs(m, dy, ob, transposed + (size_t)ob * (size_t)all * LK_TILE, bias);
+        m->ops->begin();
+#pragma omp for schedule(dynamic, 1)
+        for (int i = 0; i < task_count(m); i++) {
+            task t = task_of(m, i);
+            sum_task(m, t, scratch, sums, pairs, offsets);
+            finish_task(e, n, m, t, sums);
+        }
+        m->ops->end();
+    }
+    return true;
+}

@@ -1,0 +1,289 @@
+/* The forward pass of a layer, and the gradient of its input: pictures times weights.
+ *
+ * Both slide a kernel over a field (the padded input; the padded gradient of the output). A block of the product is 32
+ * pixels by 32 channels; all of a block's inner dimension is summed in registers. The blocks of one block column use the
+ * same weights and run one after the other, so that those stay in the second cache.
+ *
+ * The input's gradient of a layer with stride 2 falls into 4 phases, each with the taps that reach its pixels; its weights
+ * are the same blocks with their roles exchanged, which a thread does for each block column as it comes to it. */
+#include <omp.h>
+
+#include "matrix.h"
+
+#define ALIGN(n) (((n) + 63) / 64 * 64)
+
+/* Where the 16-row halves of a block lie. */
+typedef enum walk {
+    ALONG, /* 16 pixels of a row of the output */
+    OVER,  /* 16 places of the field, some of them between rows and of no use */
+    DEEP,  /* the same pixel of 16 samples */
+} walk;
+
+/* One slide of a kernel over a field. */
+typedef struct slide {
+    const lk_field *f;
+    const lk_bf16 *field;
+    const uint32_t *offsets;
+    int steps;
+    size_t origin;     /* numbers: from a sample's begin to the first pixel's first tap */
+    int height, width; /* pixels of the output */
+    walk walk;
+    int halves;           /* how many 16-row halves there are */
+    lk_nn_shape to_shape; /* the output tensor's */
+    int step, top, left;  /* output pixel (y, x) is (y·step + top, x·step + left) of the tensor */
+    char *to;
+    bool to_narrow;
+    const float *bias; /* padded to whole blocks, or NULL */
+    lk_nn_act act;
+    float alpha;
+} slide;
+
+static void choose_walk(slide *s) {
+    int n = s->f->n;
+    s->walk = s->width % 16 == 0 ? ALONG : n % 16 == 0 ? DEEP : OVER;
+    if (s->walk == DEEP)
+        s->halves = n / 16 * s->height * s->width;
+    else if (s->walk == ALONG)
+        s->halves = n * s->height * (s->width / 16);
+    else
+        s->halves = n * (((s->height - 1) * s->f->columns + s->width + 15) / 16);
+}
+
+/* Sample, row and column where a half begins. */
+static void begin_of(const slide *s, int half, int *n, int *y, int *x) {
+    if (s->walk == DEEP) {
+        int pixels = s->height * s->width, p = half % pixels;
+        *n = half / pixels * 16;
+        *y = p / s->width;
+        *x = p % s->width;
+    } else if (s->walk == ALONG) {
+        int across = s->width / 16, line = half / across;
+        *n = line / s->height;
+        *y = line % s->height;
+        *x = half % across * 16;
+    } else {
+        int each = s->halves / s->f->n, at = half % each * 16;
+        *n = half / each;
+        *y = at / s->f->columns;
+        *x = at % s->f->columns;
+    }
+}
+
+static const lk_bf16 *rows_of(const slide *s, int half) {
+    int n, y, x;
+    begin_of(s, half, &n, &y, &x);
+    size_t pixel = (size_t)y * (size_t)s->f->columns + (size_t)x;
+    return s->field + (size_t)n * s->f->sample + s->origin + pixel * s->f->pixel;
+}
+
+LK_HOT static void finish(float *c, const float *bias, lk_nn_act act, float alpha, lk_bf16 *narrow) {
+    if (bias)
+        for (int i = 0; i < 32; i++)
+            for (int j = 0; j < 32; j++) c[i * 32 + j] += bias[j];
+    if (act == LK_NN_LEAKY)
+        for (int i = 0; i < LK_TILE; i++) c[i] = c[i] > 0 ? c[i] : alpha * c[i];
+    for (int i = 0; narrow && i < LK_TILE; i++) narrow[i] = lk_narrow(c[i]);
+}
+
+/* 16 rows of a finished block to their pixels, from channel `first` on. */
+static void write_half(const slide *s, const char *rows, int half, int first, int count) {
+    int n, y, x;
+    begin_of(s, half, &n, &y, &x);
+    const lk_nn_shape *t = &s->to_shape;
+    size_t number = s->to_narrow ? 2 : 4, row_bytes = 32 * number, bytes = (size_t)count * number;
+    size_t sample = (size_t)t->h * (size_t)t->w * (size_t)t->c * number;
+    for (int r = 0; r < 16; r++, rows += row_bytes) {
+        if (y < s->height && x < s->width) {
+            size_t pixel = (size_t)(y * s->step + s->top) * (size_t)t->w + (size_t)(x * s->step + s->left);
+            char *to = s->to + (size_t)n * sample + (pixel * (size_t)t->c + (size_t)first) * number;
+            if (bytes == 64)
+                memcpy(to, rows, 64);
+            else
+                memcpy(to, rows, bytes);
+        }
+        if (s->walk == DEEP)
+            n++;
+        else if (++x == s->f->columns && s->walk == OVER)
+            x = 0, y++;
+    }
+}
+
+static void write_block(const slide *s, float *c, int half, int halves, int first, int count) {
+    lk_bf16 narrow[LK_TILE];
+    bool plain = s->act == LK_NN_LINEAR || s->act == LK_NN_LEAKY;
+    finish(c, s->bias ? s->bias + first : NULL, s->act, s->alpha, s->to_narrow && plain ? narrow : NULL);
+    if (!plain) {
+        lk_cpu_activate(s->act, s->alpha, c, c, LK_TILE);
+        if (s->to_narrow) lk_cpu_narrow(c, narrow, LK_TILE);
+    }
+    const char *rows = s->to_narrow ? (const char *)narrow : (const char *)c;
+    for (int i = 0; i < halves; i++) write_half(s, rows + i * (s->to_narrow ? 1024 : 2048), half + i, first, count);
+}
+
+/* The taps of one phase of a picture's gradient, along one axis: kernel positions r, r + stride, …; `first` … in units of
+ * the output's pixels, of which `count` are inside the picture. */
+typedef struct phase {
+    int r, taps, first, count;
+} phase;
+
+static phase phase_of(int r, int kernel, int stride, int pad, int size) {
+    int first = pad > r ? (pad - r + stride - 1) / stride : 0, last = (size - 1 + pad - r) / stride;
+    phase p = {r, kernel > r ? (kernel - r + stride - 1) / stride : 0, first, last - first + 1};
+    if (size - 1 + pad < r) p.count = 0;
+    return p;
+}
+
+static lk_field field_backward(const lk_layer *l) {
+    int top = (l->kh - 1) / l->stride, left = (l->kw - 1) / l->stride;
+    int rows = (l->h - 1 + l->pad_top) / l->stride + 1, columns = (l->w - 1 + l->pad_left) / l->stride + 1;
+    return lk_field_of(l->n, l->oh, l->ow, l->o, 1, top, left, (rows > l->oh ? rows : l->oh) + top,
+                       (columns > l->ow ? columns : l->ow) + left);
+}
+
+static bool is_back(const lk_node *n) { return n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA; }
+
+bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
+    (void)e;
+    const lk_layer *l = &m->l;
+    bool back = is_back(n);
+    m->f = back ? field_backward(l) : lk_field_forward(l);
+    if (m->f.sample > UINT32_MAX / 2) return lk_fail(err, LK_ERR_UNSUPPORTED, "a picture of this size is not possible");
+    int steps = (back ? l->ob : l->cb) * l->taps;
+    m->offsets = lk_alloc((size_t)steps, sizeof *m->offsets, err);
+    if (!m->offsets) return false;
+    if (!back) lk_matrix_offsets(l, &m->f, m->offsets);
+    m->extra_at = ALIGN(m->f.count * sizeof(lk_bf16));
+    m->thread_at = m->extra_at + ALIGN((size_t)l->ob * 32 * sizeof(float));
+    m->thread_bytes = LK_TILE * sizeof(float) + (back ? (size_t)steps * LK_TILE * sizeof(lk_bf16) : 0);
+    n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
+    return true;
+}
+
+/* The blocks of one block column, from one 32-row block to another. */
+static void run_column(const lk_tile_ops *ops, const slide *s, const lk_bf16 *weights, int column, int from, int to,
+                       float *c) {
+    int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
+    for (int i = from; i < to; i++) {
+        int halves = 2 * i + 1 < s->halves ? 2 : 1;
+        const lk_bf16 *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
+        size_t lda = s->walk == DEEP ? s->f->sample : s->f->pixel;
+        ops->multiply(a0, a1, lda, s->offsets, weights, c, s->steps, false);
+        write_block(s, c, 2 * i, halves, column * 32, count);
+    }
+}
+
+/* The taps of a phase, exchanged: inner positions are the layer's outputs. */
+static void gather(const lk_matrix *m, const lk_bf16 *weights, phase y, phase x, int cb, lk_bf16 *to) {
+    const lk_layer *l = &m->l;
+    for (int ob = 0; ob < l->ob; ob++)
+        for (int i = 0; i < y.taps; i++)
+            for (int j = 0; j < x.taps; j++, to += LK_TILE) {
+                int tap = (y.r + i * l->stride) * l->kw + x.r + j * l->stride;
+                m->ops->exchange(weights + lk_matrix_block(l, ob, cb, tap), to);
+            }
+}
+
+/* All block columns of a slide, split evenly over the threads, columns outermost. */
+static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch, const phase *y,
+                      const phase *x) {
+    int rows = (s->halves + 1) / 2, columns = (s->to_shape.c + 31) / 32;
+    int64_t all = (int64_t)rows * columns;
+#pragma omp parallel num_threads(m->threads)
+    {
+        int id = omp_get_thread_num(), count = omp_get_num_threads();
+        float *c = (float *)(void *)(scratch + m->thread_at + (size_t)id * m->thread_bytes);
+        lk_bf16 *gathered = (lk_bf16 *)(void *)(c + LK_TILE);
+        int64_t at = all * id / count, end = all * (id + 1) / count;
+        m->ops->begin();
+        while (at < end) {
+            int column = (int)(at / rows), from = (int)(at % rows);
+            int to = end - at < rows - from ? from + (int)(end - at) : rows;
+            const lk_bf16 *b = gathered;
+            if (y)
+                gather(m, weights, *y, *x, column, gathered);
+            else
+                b = weights + lk_matrix_block(&m->l, column, 0, 0);
+            run_column(m->ops, s, b, column, from, to, c);
+            at += to - from;
+        }
+        m->ops->end();
+    }
+}
+
+static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
+    const lk_layer *l = &m->l;
+    lk_tensor *y = &e->g.tensors[n->out[0]];
+    float *bias = NULL;
+    if (n->in_count > 2) {
+        bias = (float *)(void *)(scratch + m->extra_at);
+        memset(bias, 0, (size_t)l->ob * 32 * sizeof *bias);
+        memcpy(bias, lk_cpu_data(e, n->in[2]), (size_t)l->o * sizeof *bias);
+    }
+    slide s = {.f = &m->f,
+               .field = (lk_bf16 *)(void *)scratch,
+               .offsets = m->offsets,
+               .steps = l->cb * l->taps,
+               .height = l->oh,
+               .width = l->ow,
+               .to_shape = lk_shape(l->n, l->o, l->oh, l->ow),
+               .step = 1,
+               .to = y->data,
+               .to_narrow = y->narrow,
+               .bias = bias,
+               .act = n->a.conv.act,
+               .alpha = n->a.conv.alpha};
+    choose_walk(&s);
+    run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch, NULL, NULL);
+}
+
+/* Steps of one phase: for each block of outputs its taps, the last one first in the field. */
+static void phase_offsets(const lk_matrix *m, phase y, phase x) {
+    uint32_t *at = m->offsets;
+    for (int ob = 0; ob < m->l.ob; ob++)
+        for (int i = 0; i < y.taps; i++)
+            for (int j = 0; j < x.taps; j++) {
+                size_t pixel = (size_t)(y.taps - 1 - i) * (size_t)m->f.columns + (size_t)(x.taps - 1 - j);
+                *at++ = (uint32_t)(pixel * m->f.pixel + (size_t)ob * 32);
+            }
+}
+
+static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
+    const lk_layer *l = &m->l;
+    const lk_field *f = &m->f;
+    lk_tensor *dx = &e->g.tensors[n->out[0]];
+    if (l->kh < l->stride || l->kw < l->stride) memset(dx->data, 0, dx->bytes); /* pixels that no tap reaches */
+    for (int k = 0; k < l->stride * l->stride; k++) {
+        phase y = phase_of(k / l->stride, l->kh, l->stride, l->pad_top, l->h);
+        phase x = phase_of(k % l->stride, l->kw, l->stride, l->pad_left, l->w);
+        if (y.count < 1 || x.count < 1 || !y.taps || !x.taps) continue;
+        phase_offsets(m, y, x);
+        size_t row = (size_t)(y.first + f->top - (y.taps - 1)), column = (size_t)(x.first + f->left - (x.taps - 1));
+        slide s = {.f = f,
+                   .field = (lk_bf16 *)(void *)scratch,
+                   .offsets = m->offsets,
+                   .steps = l->ob * y.taps * x.taps,
+                   .origin = (row * (size_t)f->columns + column) * f->pixel,
+                   .height = y.count,
+                   .width = x.count,
+                   .to_shape = lk_shape(l->n, l->c, l->h, l->w),
+                   .step = l->stride,
+                   .top = y.first * l->stride + y.r - l->pad_top,
+                   .left = x.first * l->stride + x.r - l->pad_left,
+                   .to = dx->data,
+                   .to_narrow = dx->narrow};
+        choose_walk(&s);
+        run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch, &y, &x);
+    }
+}
+
+bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)err;
+    lk_matrix *m = n->state;
+    char *scratch = e->g.tensors[n->scratch_tensor].data;
+    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    if (is_back(n))
+        backward(e, n, m, scratch);
+    else
+        forward(e, n, m, scratch);
+    return true;
+}

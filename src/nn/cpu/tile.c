@@ -1,0 +1,58 @@
+/* Blocks of bfloat16 matrices in plain C, and which way is the fastest here. */
+#include "tile.h"
+
+#include <math.h>
+
+static void nothing(void) {}
+static bool always(void) { return true; }
+
+static void multiply(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets, const lk_bf16 *b,
+                     float *c, int steps, bool add) {
+    int rows = a1 ? 32 : 16;
+    for (int i = 0; i < rows; i++) {
+        const lk_bf16 *a = (i < 16 ? a0 : a1) + (size_t)(i % 16) * lda;
+        for (int j = 0; j < 32; j++) {
+            float sum = add ? c[i * 32 + j] : 0;
+            for (int s = 0; s < steps; s++)
+                for (int k = 0; k < 32; k++)
+                    sum += lk_widen(a[offsets[s] + (uint32_t)k]) * lk_widen(b[(size_t)s * LK_TILE + lk_tile_at(j, k)]);
+            c[i * 32 + j] = sum;
+        }
+    }
+}
+
+static void gather(const lk_bf16 *rows, const uint32_t *where, int steps, lk_bf16 *to) {
+    for (int s = 0; s < steps; s++, to += LK_TILE)
+        for (int i = 0; i < 32; i++)
+            for (int j = 0; j < 32; j++) to[lk_tile_at(j, i)] = rows[where[s * 32 + i] + (uint32_t)j];
+}
+
+static void exchange(const lk_bf16 *b, lk_bf16 *to) {
+    for (int o = 0; o < 32; o++)
+        for (int c = 0; c < 32; c++) to[lk_tile_at(c, o)] = b[lk_tile_at(o, c)];
+}
+
+static void transpose(const lk_bf16 *const row[32], lk_bf16 *to) {
+    for (int i = 0; i < 32; i++)
+        for (int j = 0; j < 32; j++) to[j * 32 + i] = row[i][j];
+}
+
+static void adam(const float *gradient, lk_bf16 *high, int16_t *low, float *m, float *v, const lk_tile_adam *a) {
+    for (int o = 0; o < 32; o++)
+        for (int c = 0; c < 32; c++) {
+            size_t at = lk_tile_at(o, c), f = lk_tile_float_at(o, c);
+            float d = gradient[o * 32 + c], w = lk_tile_join(high[at], low[at]);
+            m[f] += (1 - a->beta1) * (d - m[f]);
+            v[f] += (1 - a->beta2) * (d * d - v[f]);
+            w -= a->rate * m[f] / (sqrtf(v[f]) + a->epsilon);
+            lk_tile_split(w, &high[at], &low[at]);
+        }
+}
+
+const lk_tile_ops lk_tile_plain = {"plain C", always, nothing, nothing, multiply, gather, exchange, transpose, adam};
+
+const lk_tile_ops *lk_tile_best(void) {
+    if (lk_tile_amx.usable()) return &lk_tile_amx;
+    if (lk_tile_avx512.usable()) return &lk_tile_avx512;
+    return &lk_tile_plain;
+}

@@ -1,0 +1,132 @@
+/* Blocks of bfloat16 matrices: the plain way against double precision, the quick ways against the plain one. */
+#include "testing.h"
+
+#include <math.h>
+
+#include "cpu/tile.h"
+#include "likeness/base.h"
+
+#define STEPS 5
+
+static const lk_tile_ops *const quick[] = {&lk_tile_avx512, &lk_tile_amx};
+
+static void draw(lk_rng *r, lk_bf16 *x, size_t n) {
+    for (size_t i = 0; i < n; i++) x[i] = lk_narrow((float)lk_rng_normal(r));
+}
+
+static void check_multiply(const lk_tile_ops *ops, int steps, bool two, bool add) {
+    lk_rng r = lk_rng_make(3, (uint64_t)steps);
+    enum { LDA = STEPS * 32 + 32 };
+    static lk_bf16 a[40 * LDA], b[STEPS * LK_TILE];
+    static float c[LK_TILE], before[LK_TILE];
+    draw(&r, a, LK_COUNT(a));
+    draw(&r, b, LK_COUNT(b));
+    for (int i = 0; i < LK_TILE; i++) before[i] = c[i] = (float)i;
+    uint32_t offsets[STEPS];
+    for (int i = 0; i < STEPS; i++) offsets[i] = (uint32_t)(STEPS - 1 - i) * 32; /* steps need not lie in order */
+    ops->begin();
+    ops->multiply(a, two ? a + 20 * LDA : NULL, LDA, offsets, b, c, steps, add);
+    ops->end();
+    for (int i = 0; i < 32; i++)
+        for (int j = 0; j < 32; j++) {
+            double want = add || (i >= 16 && !two) ? (double)before[i * 32 + j] : 0;
+            const lk_bf16 *row = a + (i < 16 ? i : i + 4) * LDA;
+            for (int k = 0; (i < 16 || two) && k < steps * 32; k++)
+                want += (double)lk_widen(row[offsets[k / 32] + (uint32_t)(k % 32)]) *
+                        (double)lk_widen(b[k / 32 * LK_TILE + (int)lk_tile_at(j, k % 32)]);
+            if (!(fabs((double)c[i * 32 + j] - want) <= 1e-4 * (1 + fabs(want))))
+                fail_msg("%s: [%d][%d] is %g, not %g", ops->name, i, j, (double)c[i * 32 + j], want);
+        }
+}
+
+static void multiplies(void **state) {
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        const lk_tile_ops *ops = way ? quick[way - 1] : &lk_tile_plain;
+        if (!ops->usable()) continue;
+        for (int k = 0; k < 8; k++) check_multiply(ops, k & 4 ? STEPS : 1, k & 1, k & 2);
+    }
+}
+
+static void rearranges(void **state) {
+    (void)state;
+    lk_rng r = lk_rng_make(4, 0);
+    static lk_bf16 from[LK_TILE], want[LK_TILE], got[LK_TILE];
+    const lk_bf16 *rows[32];
+    draw(&r, from, LK_TILE);
+    uint32_t where[32];
+    for (int i = 0; i < 32; i++) {
+        where[i] = (uint32_t)(i * 7 % 32) * 32;
+        rows[i] = from + where[i];
+    }
+    for (int way = 0; way < 2; way++) {
+        if (!quick[way]->usable()) continue;
+        memset(want, 0, sizeof want);
+        memset(got, 0, sizeof got);
+        lk_tile_plain.gather(from, where, 1, want);
+        quick[way]->gather(from, where, 1, got);
+        assert_memory_equal(got, want, sizeof want);
+        lk_tile_plain.exchange(from, want);
+        quick[way]->exchange(from, got);
+        assert_memory_equal(got, want, sizeof want);
+        lk_tile_plain.transpose(rows, want);
+        quick[way]->transpose(rows, got);
+        assert_memory_equal(got, want, sizeof want);
+    }
+    for (int o = 0; o < 32; o++)
+        for (int c = 0; c < 32; c++) assert_int_equal(want[c * 32 + o], rows[o][c]);
+}
+
+/* Every float32 is kept whole in its two halves, and the upper one is it rounded. */
+static void halves_join(void **state) {
+    (void)state;
+    lk_rng r = lk_rng_make(5, 0);
+    for (int i = 0; i < 100000; i++) {
+        float f = (float)(lk_rng_normal(&r) * exp(lk_rng_uniform(&r, -60, 60)));
+        lk_bf16 high;
+        int16_t low;
+        lk_tile_split(f, &high, &low);
+        assert_true(lk_tile_join(high, low) == f);
+        assert_true(fabsf(lk_widen(high) - f) <= fabsf(f) / 256);
+    }
+}
+
+static void adam_agrees(void **state) {
+    (void)state;
+    for (int way = 0; way < 3; way++) {
+        const lk_tile_ops *ops = way ? quick[way - 1] : &lk_tile_plain;
+        if (!ops->usable()) continue;
+        lk_rng r = lk_rng_make(6, 0);
+        static float g[LK_TILE], m[LK_TILE], v[LK_TILE];
+        static double w0[LK_TILE], m0[LK_TILE], v0[LK_TILE];
+        static lk_bf16 high[LK_TILE];
+        static int16_t low[LK_TILE];
+        lk_tile_adam a = {1e-3f, 0.5f, 0.999f, 1e-8f};
+        for (int o = 0; o < 32; o++)
+            for (int c = 0; c < 32; c++) {
+                size_t at = lk_tile_at(o, c), f = lk_tile_float_at(o, c);
+                float w = (float)lk_rng_normal(&r);
+                g[o * 32 + c] = (float)lk_rng_normal(&r);
+                m0[f] = (double)(m[f] = (float)lk_rng_normal(&r));
+                v0[f] = (double)(v[f] = (float)lk_rng_uniform(&r, 0, 1));
+                w0[f] = (double)w;
+                lk_tile_split(w, &high[at], &low[at]);
+            }
+        ops->adam(g, high, low, m, v, &a);
+        for (int o = 0; o < 32; o++)
+            for (int c = 0; c < 32; c++) {
+                size_t at = lk_tile_at(o, c), f = lk_tile_float_at(o, c);
+                double d = (double)g[o * 32 + c];
+                double mean = 0.5 * m0[f] + 0.5 * d, square = 0.999 * v0[f] + 0.001 * d * d;
+                double want = w0[f] - 1e-3 * mean / (sqrt(square) + 1e-8);
+                assert_true(fabs((double)m[f] - mean) < 1e-6 && fabs((double)v[f] - square) < 1e-6);
+                assert_true(fabs((double)lk_tile_join(high[at], low[at]) - want) < 1e-6);
+            }
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(multiplies), cmocka_unit_test(rearranges),
+                                       cmocka_unit_test(halves_join), cmocka_unit_test(adam_agrees)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
