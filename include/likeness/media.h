@@ -72,6 +72,9 @@ typedef struct lk_writer_options {
     double fps;          /* for a writer without a reader to copy from; 0: 25 */
     const char *comment; /* metadata: says that the video was made */
     bool folder;         /* a folder of PNGs, whatever the path looks like */
+    const char
+        *parts; /* a folder for the encoded video in parts, until it is put together; NULL: none; not with `folder` */
+    int part_frames; /* frames in a part */
 } lk_writer_options;
 
 /* Encoding runs on a thread of its own. With `like` the output takes over its timestamps, colour description,
@@ -82,7 +85,15 @@ lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writ
 bool lk_writer_add(lk_writer *w, lk_frame *f, lk_error *err); /* keeps its own reference */
 /* Flush, copy what is left of the other streams, sync, and give the file its name. Frees the writer either way. */
 bool lk_writer_finish(lk_writer *w, lk_error *err);
-void lk_writer_abandon(lk_writer *w); /* leaves nothing behind */
+void lk_writer_abandon(lk_writer *w); /* leaves nothing behind but whole parts */
+
+/* A video in parts: each is a file, whole or not there, encoded on its own, so that a later writer with the same options and
+ * folder can go on, or do one part again, and the video comes out the same. For each run of parts that are missing: begin,
+ * lk_writer_add, end; then lk_writer_finish puts all of them together. A part before the one that begins must be there. */
+/* Its frames, 0 when it is not there or not whole; final: the video ends with it. */
+int64_t lk_writer_part(const lk_writer *w, int64_t part, bool *final);
+bool lk_writer_begin_part(lk_writer *w, int64_t part, lk_error *err);
+bool lk_writer_end_part(lk_writer *w, bool final, lk_error *err);
 
 /* Single pictures, whole or nothing. PNG by extension .png, else JPEG (quality 1–100). */
 bool lk_image_save(const lk_image *image, const char *path, int jpeg_quality, lk_error *err);

@@ -124,22 +124,40 @@ static void describe(lk_encoder *e, const AVFrame *av) {
     if (lk_muxer_wants_global_header(e->muxer)) c->flags |= AV_CODEC_FLAG_GLOBAL_HEADER;
 }
 
-/* The first frame says how large the video is and what its colours mean. `from`: its time in the input. */
-static bool open_encoder(lk_encoder *e, const AVFrame *av, int64_t from, lk_error *err) {
+static bool open_codec(lk_encoder *e, const AVFrame *av, lk_error *err) {
     const AVCodec *codec = e->av_codec;
     AVDictionary *options = NULL;
     e->codec = avcodec_alloc_context3(codec);
-    e->packet = av_packet_alloc();
+    if (!e->packet) e->packet = av_packet_alloc();
     int code = e->codec && e->packet ? quality_options(e, &options) : AVERROR(ENOMEM);
     if (code >= 0) {
         describe(e, av);
         code = avcodec_open2(e->codec, codec, &options);
     }
     av_dict_free(&options);
-    if (code < 0)
-        return lk_fail_av(err, code, "%s: the encoder %s does not take %d×%d pixels (%s) with these options", e->path,
-                          codec->name, av->width, av->height, av_get_pix_fmt_name(av->format));
-    return lk_muxer_start(e->muxer, e->codec, e->rate, from, e->shift, err);
+    return code >= 0 || lk_fail_av(err, code, "%s: the encoder %s does not take %d×%d pixels (%s) with these options",
+                                   e->path, codec->name, av->width, av->height, av_get_pix_fmt_name(av->format));
+}
+
+/* The first frame says how large the video is and what its colours mean. */
+static bool open_encoder(lk_encoder *e, const AVFrame *av, lk_error *err) {
+    if (!open_codec(e, av, err)) return false;
+    if (!e->options.parts) return lk_muxer_start(e->muxer, e->codec, e->rate, e->from, e->shift, err);
+    lk_part_head head = {av->width,
+                         av->height,
+                         av->format,
+                         av->sample_aspect_ratio.num,
+                         av->sample_aspect_ratio.den,
+                         av->color_range,
+                         av->colorspace,
+                         av->color_primaries,
+                         av->color_trc,
+                         av->chroma_location,
+                         e->from,
+                         e->shift};
+    e->part_start = e->position;
+    e->part = lk_part_create(e->options.parts, e->position / e->options.part_frames, &head, err);
+    return e->part != NULL;
 }
 
 /* ---- Encoding -------------------------------------------------------------------------------------------- */
@@ -155,41 +173,54 @@ static bool drain(lk_encoder *e, lk_error *err) {
                 if (e->spans[i].pts == e->packet->pts) s = &e->spans[i];
             if (s->pts == e->packet->pts) e->packet->duration = s->duration;
         }
-        if (!lk_muxer_write(e->muxer, e->packet, err)) return false;
+        bool ok = e->part ? lk_part_add(e->part, e->packet, err) : lk_muxer_write(e->muxer, e->packet, err);
+        if (e->part) av_packet_unref(e->packet);
+        if (!ok) return false;
     }
 }
 
 /* Where the frame goes, in the encoder's time base; always later than the one before. */
 static int64_t place(lk_encoder *e, const lk_frame *f) {
-    int64_t pts = e->count;
+    int64_t pts = e->position;
     if (e->keeps_time || !f->picture) pts = av_rescale_q(f->av->pts, f->time_base, e->time_base);
-    if (e->count == 0 && e->partial) e->shift = pts - e->start;
+    if (e->position == 0 && e->partial) e->shift = pts - e->start;
     pts -= e->shift;
-    if (e->count > 0 && pts <= e->last) pts = e->last + 1;
+    if (e->position > 0 && pts <= e->last) pts = e->last + 1;
     e->last = pts;
     return pts;
 }
 
+/* What is decided once for the video, by the first frame that comes. */
+static void choose(lk_encoder *e, const AVFrame *av) {
+    bool rgb = is_rgb(av->format);
+    if (rgb && e->options.lossless && !e->options.codec) {
+        const AVCodec *exact = avcodec_find_encoder_by_name("libx264rgb");
+        /* which takes packed 8-bit RGB, but decodes to planes: those only have to be put in its order */
+        if (exact && (takes(exact, av->format) || av->format == AV_PIX_FMT_GBRP)) e->av_codec = exact;
+    }
+    e->format = choose_format(e, av);
+    e->width = av->width;
+    e->height = av->height;
+}
+
 bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
     long long index = (long long)f->index;
-    int64_t from = av_rescale_q(f->av->pts, f->time_base, e->time_base), pts = place(e, f);
-    if (e->count == 0) {
-        bool rgb = is_rgb(f->av->format);
-        if (rgb && e->options.lossless && !e->options.codec) {
-            const AVCodec *exact = avcodec_find_encoder_by_name("libx264rgb");
-            /* which takes packed 8-bit RGB, but decodes to planes: those only have to be put in its order */
-            if (exact && (takes(exact, f->av->format) || f->av->format == AV_PIX_FMT_GBRP)) e->av_codec = exact;
-        }
-        e->format = choose_format(e, f->av);
-    } else if (f->av->width != e->codec->width || f->av->height != e->codec->height) {
+    if (e->codec && e->part && e->position - e->part_start == e->options.part_frames &&
+        !lk_encoder_end_part(e, false, err))
+        return false;
+    if (e->count == 0 && e->position == 0) e->from = av_rescale_q(f->av->pts, f->time_base, e->time_base);
+    int64_t pts = place(e, f);
+    if (e->count == 0)
+        choose(e, f->av);
+    else if (f->av->width != e->width || f->av->height != e->height)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "%s: frame %lld has %d×%d pixels, the ones before have %d×%d", e->path,
-                       index, f->av->width, f->av->height, e->codec->width, e->codec->height);
-    }
+                       index, f->av->width, f->av->height, e->width, e->height);
     if (!to_format(f, e->format, err)) return lk_fail_in(err, "%s, frame %lld", e->path, index);
-    if (e->count == 0 && !open_encoder(e, f->av, from, err)) return false;
+    if (!e->codec && !open_encoder(e, f->av, err)) return false;
     int64_t duration = f->duration > 0 ? av_rescale_q(f->duration, f->time_base, e->time_base) : 0;
     if (duration <= 0) duration = av_rescale_q(1, av_inv_q(e->rate), e->time_base);
     e->spans[e->count++ % (int64_t)LK_COUNT(e->spans)] = (lk_span){pts, duration};
+    e->position++;
     e->end = pts + duration;
     f->av->pts = pts;
     f->av->pict_type = AV_PICTURE_TYPE_NONE; /* the encoder chooses, not the input */
@@ -198,16 +229,89 @@ bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
     return drain(e, err);
 }
 
-bool lk_encoder_finish(lk_encoder *e, lk_error *err) {
-    if (e->count == 0) return lk_fail(err, LK_ERR_NOT_FOUND, "%s: there is not one frame to write", e->path);
+static bool flush(lk_encoder *e, lk_error *err) {
     int code = avcodec_send_frame(e->codec, NULL);
     if (code < 0) return lk_fail_av(err, code, "%s cannot be encoded to the end", e->path);
-    return drain(e, err) && lk_muxer_finish(e->muxer, e->end, err);
+    return drain(e, err);
+}
+
+/* ---- Parts ----------------------------------------------------------------------------------------------- */
+
+bool lk_encoder_begin_part(lk_encoder *e, int64_t number, lk_error *err) {
+    lk_part_head head;
+    lk_part_tail tail;
+    e->count = 0;
+    e->position = number * e->options.part_frames;
+    if (number == 0) return true;
+    lk_part_reader *before = lk_part_open(e->options.parts, number - 1, &head, &tail, err);
+    if (!before) return false;
+    lk_part_close(before);
+    e->from = head.from;
+    e->shift = head.shift;
+    e->last = tail.last;
+    return true;
+}
+
+bool lk_encoder_end_part(lk_encoder *e, bool final, lk_error *err) {
+    if (!e->codec || !e->part) return true;
+    lk_part_tail tail = {e->position - e->part_start, e->last, e->end, final};
+    if (!flush(e, err)) return false;
+    avcodec_free_context(&e->codec);
+    bool ok = lk_part_commit(e->part, &tail, err);
+    e->part = NULL;
+    return ok;
+}
+
+/* An encoder like that of the parts says to the muxer what they are. */
+static bool start_muxer(lk_encoder *e, const lk_part_head *head, lk_error *err) {
+    AVFrame *av = av_frame_alloc();
+    if (!av) return lk_fail(err, LK_ERR_MEMORY, "%s: no memory", e->path);
+    av->width = head->width;
+    av->height = head->height;
+    av->format = head->format;
+    av->sample_aspect_ratio = (AVRational){head->aspect_num, head->aspect_den};
+    av->color_range = head->range;
+    av->colorspace = head->space;
+    av->color_primaries = head->primaries;
+    av->color_trc = head->transfer;
+    av->chroma_location = head->chroma;
+    if (is_rgb(head->format) && e->options.lossless && !e->options.codec) choose(e, av);
+    bool ok = open_codec(e, av, err) && lk_muxer_start(e->muxer, e->codec, e->rate, head->from, head->shift, err);
+    av_frame_free(&av);
+    return ok;
+}
+
+static bool put_together(lk_encoder *e, lk_error *err) {
+    lk_part_tail tail = {0};
+    int64_t dts = INT64_MIN;
+    for (int64_t number = 0; !tail.final; number++) {
+        lk_part_head head;
+        lk_part_reader *part = lk_part_open(e->options.parts, number, &head, &tail, err);
+        bool ok = part && (number > 0 || start_muxer(e, &head, err));
+        while (ok && lk_part_next(part, e->packet, err)) {
+            /* decoding order goes on across parts, where an encoder began anew */
+            if (e->packet->dts <= dts) e->packet->dts = dts + 1;
+            dts = e->packet->dts;
+            ok = lk_muxer_write(e->muxer, e->packet, err);
+        }
+        lk_part_close(part);
+        if (!ok || err->code != LK_OK) return false;
+    }
+    return lk_muxer_finish(e->muxer, tail.end, err);
+}
+
+bool lk_encoder_finish(lk_encoder *e, lk_error *err) {
+    lk_error unused = {0};
+    if (e->options.parts) return put_together(e, err ? err : &unused);
+    if (e->count == 0) return lk_fail(err, LK_ERR_NOT_FOUND, "%s: there is not one frame to write", e->path);
+    return flush(e, err) && lk_muxer_finish(e->muxer, e->end, err);
 }
 
 void lk_encoder_free(lk_encoder *e) {
     avcodec_free_context(&e->codec);
     av_packet_free(&e->packet);
+    lk_part_abandon(e->part);
     lk_muxer_free(e->muxer);
+    e->part = NULL;
     e->muxer = NULL;
 }

@@ -14,7 +14,7 @@
 enum { WAITING = 6 }; /* frames */
 
 struct lk_writer {
-    char *path, *temporary, *codec, *preset, *comment;
+    char *path, *temporary, *codec, *preset, *comment, *parts;
     bool folder;
     lk_encoder encoder;
     int64_t count;
@@ -85,6 +85,7 @@ static void *run(void *user) {
 static bool copy_strings(lk_writer *w, const lk_writer_options *o, lk_error *err) {
     if (o->codec && !(w->codec = lk_strdup(o->codec, err))) return false;
     if (o->preset && !(w->preset = lk_strdup(o->preset, err))) return false;
+    if (o->parts && !(w->parts = lk_strdup(o->parts, err))) return false;
     return !o->comment || (w->comment = lk_strdup(o->comment, err)) != NULL;
 }
 
@@ -96,11 +97,14 @@ static bool begin_video(lk_writer *w, const lk_reader *like, const lk_writer_opt
     if (!(o->fps >= 0 && o->fps <= 1000))
         return lk_fail(err, LK_ERR_USAGE, "%s: %g frames a second are not possible; choose up to 1000", w->path,
                        o->fps);
+    if (o->parts && o->part_frames < 1)
+        return lk_fail(err, LK_ERR_USAGE, "%s: a part has at least one frame, not %d", w->path, o->part_frames);
     if (lk_is_folder(w->path)) return lk_fail(err, LK_ERR_IO, "%s is a folder; name a video file", w->path);
     e->path = w->path;
     e->options = *o;
     e->options.codec = w->codec;
     e->options.preset = w->preset;
+    e->options.parts = w->parts;
     e->rate = av_d2q(o->fps > 0 ? o->fps : 25, 120000);
     if (source) {
         const lk_reader_options *part = lk_reader_selection(like);
@@ -130,6 +134,7 @@ static void release(lk_writer *w) {
     free(w->codec);
     free(w->preset);
     free(w->comment);
+    free(w->parts);
     free(w);
 }
 
@@ -171,12 +176,43 @@ bool lk_writer_add(lk_writer *w, lk_frame *f, lk_error *err) {
     return false;
 }
 
+/* Until the thread has done with all frames that were added. */
+static bool settle(lk_writer *w, lk_error *err) {
+    if (w->running) {
+        lk_queue_close(w->queue);
+        pthread_join(w->thread, NULL);
+        w->running = false;
+    }
+    if (w->error.code != LK_OK && err) *err = w->error;
+    return w->error.code == LK_OK;
+}
+
+int64_t lk_writer_part(const lk_writer *w, int64_t part, bool *final) {
+    lk_part_head head;
+    lk_part_tail tail;
+    lk_error unknown;
+    *final = false;
+    lk_part_reader *p = w->parts ? lk_part_open(w->parts, part, &head, &tail, &unknown) : NULL;
+    if (!p) return 0;
+    lk_part_close(p);
+    *final = tail.final != 0;
+    return tail.frames;
+}
+
+bool lk_writer_begin_part(lk_writer *w, int64_t part, lk_error *err) {
+    if (!settle(w, err) || !lk_encoder_begin_part(&w->encoder, part, err)) return false;
+    lk_queue_free(w->queue);
+    w->queue = lk_queue_new(WAITING, err);
+    w->running = w->queue && pthread_create(&w->thread, NULL, run, w) == 0;
+    return w->running || (w->queue && lk_fail(err, LK_ERR_MEMORY, "%s: no thread can be started to write it", w->path));
+}
+
+bool lk_writer_end_part(lk_writer *w, bool final, lk_error *err) {
+    return settle(w, err) && lk_encoder_end_part(&w->encoder, final, err);
+}
+
 bool lk_writer_finish(lk_writer *w, lk_error *err) {
-    lk_queue_close(w->queue);
-    pthread_join(w->thread, NULL);
-    w->running = false;
-    bool ok = w->error.code == LK_OK;
-    if (!ok && err) *err = w->error;
+    bool ok = settle(w, err);
     if (ok && w->folder && w->count == 0)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s: there is not one image to write", w->path);
     if (ok && !w->folder) ok = lk_encoder_finish(&w->encoder, err);
