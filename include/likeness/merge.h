@@ -69,6 +69,9 @@ typedef struct lk_merge_options {
     char *preset;       /* of the codec; NULL: its default */
     int64_t first, max; /* frames; max 0: all */
     bool folder;        /* a folder of PNGs */
+    int part;           /* frames of the output that are encoded together */
+    bool keep;          /* the parts of the output, so that frames can be done again */
+    char *frames;       /* "120..180": do only these again, in an output whose parts were kept; NULL: all */
 } lk_merge_options;
 /* Over lk_merge_options. Its first entries are those of the composite alone, which a session may set. */
 extern const lk_option lk_merge_option_table[];
@@ -80,14 +83,17 @@ typedef struct lk_merge_stages {
 } lk_merge_stages;
 
 typedef struct lk_merge_report {
-    int64_t frames, merged, untouched; /* merged: frames with at least one face swapped */
+    int64_t frames;            /* of the output */
+    int64_t merged, untouched; /* done now: with at least one face swapped, with none */
+    int64_t kept;              /* done by an earlier run */
     double seconds;
     lk_merge_stages stages;
 } lk_merge_report;
 
 /* Put the swap of each face that `faces` has of `input` into its frame, and write the video to `output`. Frames without
  * a face pass through as they came. `faces` must have been extracted from this very video. On failure, and when
- * interrupted (LK_ERR_INTERRUPTED), nothing is left behind. */
+ * interrupted (LK_ERR_INTERRUPTED), there is no output; a video's finished parts stay in OUTPUT.parts, and the same call
+ * goes on from there. */
 bool lk_merge(const char *model_dir, const char *input, const char *faces, const char *output,
               const lk_merge_options *o, lk_merge_report *report, lk_error *err);
 

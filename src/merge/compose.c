@@ -8,8 +8,14 @@
 
 #define CUT 0.08 /* mean change of the crop's coarse luma, from frame to frame, from which it is another shot */
 
-static lk_composite_options options_of(const lk_merge_job *m, const lk_frame_job *job, const lk_face_job *f) {
+/* A frame's options as they were when frames of that layer were merged: later, the frame may have been done again. */
+static lk_composite_options options_of(const lk_merge_job *m, const lk_frame_job *job, const lk_face_job *f,
+                                       int layer) {
     lk_composite_options o = job->options;
+    if (job->layer > layer) {
+        o = m->o->composite;
+        lk_session_apply(m->session, job->index, layer, &o);
+    }
     if (m->people[f->person].no_mask) o.mask = LK_MASK_HULL;
     return o;
 }
@@ -22,7 +28,7 @@ static lk_face_images images_of(const lk_face_job *f) {
 bool lk_prepare_frame(lk_merge_job *m, lk_frame_job *job, lk_error *err) {
     for (int i = 0; i < job->count; i++) {
         lk_face_job *f = &job->faces[i];
-        lk_composite_options o = options_of(m, job, f);
+        lk_composite_options o = options_of(m, job, f, job->layer);
         lk_face_images images = images_of(f);
         if (!lk_blend_mask(&f->blend, &images, &o, err))
             return lk_fail_in(err, "frame %lld of %s", (long long)job->index, m->input);
@@ -38,11 +44,10 @@ static bool same_shot(const lk_face_job *a, const lk_face_job *b) {
     return (double)sum < CUT * LK_THUMB * LK_THUMB;
 }
 
-/* The same face in a frame beside; NULL across a cut, a gap, or another way of merging. */
+/* The same face in the next frame of the row; NULL across a cut or a gap. */
 static const lk_face_job *same_face(const lk_frame_job *from, const lk_face_job *f, const lk_frame_job *to) {
     int64_t gap = to->index - from->index;
-    if ((gap != 1 && gap != -1) || to->options.mode != from->options.mode || to->options.scale != from->options.scale)
-        return NULL;
+    if (gap != 1 && gap != -1) return NULL;
     for (int i = 0; i < to->count; i++) {
         const lk_face_job *g = &to->faces[i];
         if (g->person == f->person && g->track == f->track) return same_shot(f, g) ? g : NULL;
@@ -64,63 +69,98 @@ static bool motion_of(const lk_face_job *f, const lk_face_job *const beside[2], 
 typedef struct shot {
     const lk_face_job *faces[2 * LK_MAX_REACH + 1], *beside[2];
     double weights[2 * LK_MAX_REACH + 1];
+    lk_image masks[2 * LK_MAX_REACH + 1]; /* borrowed, but for those of frames that have been done again */
     int count;
 } shot;
 
-static shot shot_of(const lk_merge_job *m, lk_frame_job *const *around, int count, int own, const lk_face_job *f) {
-    shot s = {.faces = {f}, .weights = {1}, .count = 1};
-    double sigma = m->o->steady;
+/* Adds a neighbour; *ended when it is merged in another way. */
+static bool add_neighbour(shot *s, const lk_merge_job *m, const lk_frame_job *own, const lk_frame_job *job,
+                          const lk_face_job *f, double weight, bool *ended, lk_error *err) {
+    lk_composite_options o = options_of(m, job, f, own->layer);
+    *ended = o.mode != own->options.mode || o.scale != own->options.scale;
+    if (*ended) return true;
+    lk_image *mask = &s->masks[s->count];
+    if (job->layer <= own->layer) {
+        *mask = f->blend.alpha;
+        mask->borrowed = true;
+    } else {
+        lk_face_images images = images_of(f);
+        lk_blend b;
+        if (!lk_blend_mask(&b, &images, &o, err)) {
+            lk_blend_free(&b);
+            return false;
+        }
+        *mask = b.alpha;
+    }
+    s->faces[s->count] = f;
+    s->weights[s->count++] = weight;
+    return true;
+}
+
+static bool find_shot(shot *s, const lk_merge_job *m, lk_frame_job *const *around, int count, int own,
+                      const lk_face_job *f, lk_error *err) {
+    double sigma = m->o->steady, total = 0;
+    bool ended;
+    if (!add_neighbour(s, m, around[own], around[own], f, 1, &ended, err)) return false;
     for (int side = 0; side < 2; side++) {
         const lk_face_job *at = f;
         for (int d = 1, step = side ? 1 : -1; d <= m->reach; d++) {
             int i = own + d * step;
             at = i >= 0 && i < count ? same_face(around[i - step], at, around[i]) : NULL;
             if (!at) break;
-            if (d == 1) s.beside[side] = at;
+            if (d == 1) s->beside[side] = at;
             if (d > m->radius) continue;
-            s.faces[s.count] = at;
-            s.weights[s.count++] = exp(-0.5 * d * d / (sigma * sigma));
+            if (!add_neighbour(s, m, around[own], around[i], at, exp(-0.5 * d * d / (sigma * sigma)), &ended, err))
+                return false;
+            if (ended) break;
         }
     }
-    double total = 0;
-    for (int k = 0; k < s.count; k++) total += s.weights[k];
-    for (int k = 0; k < s.count; k++) s.weights[k] /= total;
-    return s;
+    for (int k = 0; k < s->count; k++) total += s->weights[k];
+    for (int k = 0; k < s->count; k++) s->weights[k] /= total;
+    return true;
 }
 
 static LK_HOT void add_weighted(float *restrict sum, const float *v, float w, size_t n) {
     for (size_t i = 0; i < n; i++) sum[i] += w * v[i];
 }
 
-static const lk_image *alpha_of(const lk_face_job *f) { return &f->blend.alpha; }
+static bool average_masks(const shot *s, lk_image *mean, lk_error *err) {
+    int side = s->masks[0].width;
+    if (!lk_image_alloc(mean, side, side, 1, LK_F32, err)) return false;
+    for (int k = 0; k < s->count; k++)
+        add_weighted(mean->data, s->masks[k].data, (float)s->weights[k], (size_t)side * (size_t)side);
+    return true;
+}
+
 static const lk_image *under_of(const lk_face_job *f) { return f->under.data ? &f->under : &f->crop; }
 
-static bool average(const shot *s, const lk_image *(*image_of)(const lk_face_job *), lk_image *mean, lk_error *err) {
-    const lk_image *own = image_of(s->faces[0]);
-    if (!lk_image_alloc(mean, own->width, own->height, own->channels, LK_F32, err)) return false;
-    size_t n = (size_t)own->width * (size_t)own->height * (size_t)own->channels;
-    for (int k = 0; k < s->count; k++) add_weighted(mean->data, image_of(s->faces[k])->data, (float)s->weights[k], n);
+static bool average_crops(const shot *s, lk_image *mean, lk_error *err) {
+    int side = under_of(s->faces[0])->width;
+    if (!lk_image_alloc(mean, side, side, 3, LK_F32, err)) return false;
+    for (int k = 0; k < s->count; k++)
+        add_weighted(mean->data, under_of(s->faces[k])->data, (float)s->weights[k], 3 * (size_t)side * (size_t)side);
     return true;
 }
 
 bool lk_finished_face(const lk_merge_job *m, lk_frame_job *const *around, int count, int own, int face, lk_blend *b,
                       lk_error *err) {
     const lk_face_job *f = &around[own]->faces[face];
-    lk_composite_options o = options_of(m, around[own], f);
+    lk_composite_options o = options_of(m, around[own], f, around[own]->layer);
     lk_face_images images = images_of(f);
-    shot s = shot_of(m, around, count, own, f);
+    shot s = {0};
     lk_image boundary = {0};
     *b = f->blend;
     b->face = b->alpha = b->original = (lk_image){0};
-    bool ok = average(&s, alpha_of, &b->alpha, err);
+    bool ok = find_shot(&s, m, around, count, own, f, err) && average_masks(&s, &b->alpha, err);
     if (ok && lk_is_seamless(o.mode) && s.count > 1) {
-        ok = average(&s, under_of, &boundary, err);
+        ok = average_crops(&s, &boundary, err);
         images.boundary = &boundary;
     }
     lk_affine motion[2];
     bool moves = motion_of(f, s.beside, motion);
     ok = ok && lk_blend_correct(b, &images, &o, err) &&
          lk_blend_finish(b, &o, moves ? &motion[0] : NULL, moves ? &motion[1] : NULL, err);
+    for (int k = 0; k < s.count; k++) lk_image_free(&s.masks[k]);
     lk_image_free(&boundary);
     return ok;
 }

@@ -72,12 +72,18 @@ bool lk_job_open(lk_merge_job *m, const char *model_dir, const char *input, cons
     m->found = lk_alloc(LK_MAX_FACES, sizeof *m->found, err);
     if (!m->found || !add_people(m, model_dir, err)) return false;
     if (o->session) {
-        m->session = lk_session_read(o->session, err);
+        m->session_text = lk_session_load(o->session, err);
+        m->session = m->session_text ? lk_session_parse(o->session, m->session_text, err) : NULL;
         if (!m->session || !lk_session_check(m->session, input, m->info.frames, err)) return false;
     }
+    lk_job_set_reach(m);
+    return true;
+}
+
+void lk_job_set_reach(lk_merge_job *m) {
+    const lk_merge_options *o = m->o;
     m->radius = (int)ceil(2 * o->steady);
     m->reach = m->radius > 0 || !lk_session_has_motion(m->session, &o->composite) ? m->radius : 1;
-    return true;
 }
 
 void lk_job_release(lk_merge_job *m) {
@@ -92,6 +98,7 @@ void lk_job_release(lk_merge_job *m) {
     lk_face_cursor_close(&m->cursor);
     lk_reader_close(m->reader);
     lk_session_free(m->session);
+    free(m->session_text);
     free(m->found);
     pthread_mutex_destroy(&m->lock);
 }
@@ -202,7 +209,8 @@ static lk_frame_job *make_job(lk_merge_job *m, lk_frame *frame, lk_error *err) {
     job->index = lk_frame_index(frame);
     job->wanted = job->index >= m->first && job->index <= m->last;
     job->options = m->o->composite;
-    lk_session_apply(m->session, job->index, &job->options);
+    job->layer = lk_session_layer(m->session, job->index);
+    lk_session_apply(m->session, job->index, job->layer, &job->options);
     bool ok = (lk_frame_width(frame) == m->info.width && lk_frame_height(frame) == m->info.height) ||
               lk_fail(err, LK_ERR_FORMAT, "it has %d×%d pixels, the video %d×%d", lk_frame_width(frame),
                       lk_frame_height(frame), m->info.width, m->info.height);

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 
 #include "line.h"
+#include "store.h"
 
 #define MAX_WORKERS 16
 #define AT_ONCE     (2 * LK_MERGE_BATCH)  /* frames that wait for a full batch, at most */
@@ -109,8 +110,7 @@ static void *work(void *user) {
 
 static bool write_frame(run *r, const lk_frame_job *job, lk_merge_report *report, lk_error *err) {
     double begun = lk_now();
-    if (lk_interrupted())
-        return lk_fail(err, LK_ERR_INTERRUPTED, "merging %s was interrupted; nothing was written", r->m->input);
+    if (lk_interrupted()) return lk_fail(err, LK_ERR_INTERRUPTED, "merging %s was interrupted", r->m->input);
     if (!lk_writer_add(r->writer, job->frame, err)) return false;
     lk_stage_add(r->m, &r->m->stages.encode, lk_now() - begun);
     report->frames++;
@@ -196,30 +196,89 @@ static bool same_file(const char *a, const char *b) {
     return stat(a, &s) == 0 && stat(b, &t) == 0 && s.st_dev == t.st_dev && s.st_ino == t.st_ino;
 }
 
-static lk_writer *open_writer(const lk_merge_job *m, const char *output, lk_error *err) {
+static lk_writer *open_writer(const lk_merge_job *m, const char *parts, const char *output, lk_error *err) {
     const lk_merge_options *o = m->o;
     lk_reader *like = lk_reader_open(m->input, &(lk_reader_options){.first = o->first, .max = o->max}, err);
     if (!like) return NULL;
     lk_writer_options w = {.crf = o->crf, .lossless = o->lossless, .codec = o->codec, .preset = o->preset};
     w.folder = o->folder;
     w.comment = MADE_BY;
+    w.parts = parts;
+    w.part_frames = o->part;
     lk_writer *writer = lk_writer_open(output, like, &w, err);
     lk_reader_close(like);
     return writer;
 }
 
-static bool merge_video(lk_merge_job *m, const char *output, lk_merge_report *report, lk_error *err) {
+/* ---- In parts -------------------------------------------------------------------------------------------- */
+
+/* The first part after `part` that is there already; −1: none. */
+static int64_t next_part(const lk_merge_job *m, const lk_writer *writer, int64_t part) {
+    int64_t most = m->info.frames / m->o->part + 2;
+    bool final;
+    for (int64_t p = part + 1; p <= most; p++)
+        if (lk_writer_part(writer, p, &final) > 0) return p;
+    return -1;
+}
+
+/* One run of parts that are missing. *ended: the video ended where a part that is known to be whole did. */
+static bool run_parts(lk_merge_job *m, lk_writer *writer, int64_t part, int64_t until, int64_t last,
+                      lk_progress *progress, lk_merge_report *report, bool *ended, lk_error *err) {
+    int64_t first = m->o->first + part * m->o->part, before = report->merged + report->untouched;
+    if (until >= 0) last = m->o->first + until * m->o->part - 1;
+    if (!lk_writer_begin_part(writer, part, err) || !run_frames(m, writer, first, last, progress, report, err))
+        return false;
+    int64_t made = report->merged + report->untouched - before;
+    *ended = made == 0;
+    if (until >= 0 && made != (until - part) * m->o->part)
+        return lk_fail(err, LK_ERR_FORMAT, "%s ends before frame %lld, which it had when the parts were made", m->input,
+                       (long long)last);
+    return lk_writer_end_part(writer, until < 0, err);
+}
+
+static bool merge_parts(lk_merge_job *m, const lk_store *store, lk_writer *writer, int64_t last, lk_progress *progress,
+                        lk_merge_report *report, lk_error *err) {
+    bool final = false;
+    for (int64_t part = 0; !final;) {
+        int64_t frames = lk_writer_part(writer, part, &final);
+        if (frames > 0) {
+            report->kept += frames;
+            report->frames += frames;
+            part++;
+            continue;
+        }
+        int64_t until = next_part(m, writer, part);
+        bool ended = false;
+        if (!run_parts(m, writer, part, until, last, progress, report, &ended, err)) return false;
+        if (ended && part == 0) return true;
+        if (ended) { /* the part before is the last, and does not say so: it was not known yet */
+            lk_store_remove_part(store, part - 1);
+            report->frames -= m->o->part;
+            report->kept -= m->o->part;
+            part--;
+            continue;
+        }
+        if (until < 0) return true;
+        part = until;
+    }
+    return true;
+}
+
+/* ---- All of it ------------------------------------------------------------------------------------------- */
+
+static bool merge_video(lk_merge_job *m, lk_store *store, const char *output, lk_merge_report *report, lk_error *err) {
     const lk_merge_options *o = m->o;
     int64_t last = o->max > 0 ? o->first + o->max - 1 : INT64_MAX;
     int64_t total = m->info.frames > o->first ? m->info.frames - o->first : 0;
     if (o->max > 0 && (total == 0 || total > o->max)) total = o->max;
     char what[300];
     snprintf(what, sizeof what, "merging %s", lk_path_base(m->input));
-    lk_writer *writer = open_writer(m, output, err);
+    lk_writer *writer = open_writer(m, store->folder, output, err);
     if (!writer) return false;
     lk_progress progress;
     lk_progress_begin(&progress, what, (double)total);
-    bool ok = run_frames(m, writer, o->first, last, &progress, report, err);
+    bool ok = store->folder ? merge_parts(m, store, writer, last, &progress, report, err)
+                            : run_frames(m, writer, o->first, last, &progress, report, err);
     lk_progress_end(&progress);
     if (ok && report->frames == 0)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no frame %lld to begin with", m->input, (long long)o->first);
@@ -243,7 +302,12 @@ bool lk_merge(const char *model_dir, const char *input, const char *faces, const
     lk_merge_job *m = lk_alloc(1, sizeof *m, err);
     if (!m) return false;
     double begun = lk_now();
-    bool ok = lk_job_open(m, model_dir, input, faces, o, err) && merge_video(m, output, report, err);
+    lk_store store = {0};
+    bool ok = lk_job_open(m, model_dir, input, faces, o, err);
+    if (ok && o->folder && o->frames)
+        ok = lk_fail(err, LK_ERR_USAGE, "--frames does a video's frames again, not those of a folder");
+    ok = ok && (o->folder || lk_store_open(&store, m, output, err)) && merge_video(m, &store, output, report, err);
+    lk_store_close(&store, ok);
     report->stages = m->stages;
     report->seconds = lk_now() - begun;
     lk_job_release(m);

@@ -54,5 +54,11 @@ const lk_option lk_merge_option_table[] = {
     {"first", 0, LK_OPT_U64, AT(first), NULL, 0, 0, NULL, "FRAME", "begin with this frame"},
     {"max", 0, LK_OPT_U64, AT(max), NULL, 0, 0, NULL, "FRAMES", "at most so many frames; 0: all"},
     {"folder", 0, LK_OPT_FLAG, AT(folder), NULL, 0, 0, NULL, NULL, "write a folder of PNGs"},
+    {"part", 0, LK_OPT_INT, AT(part), "240", 1, 100000, NULL, "FRAMES",
+     "what is done when merging is interrupted is kept in parts of so many frames"},
+    {"keep", 0, LK_OPT_FLAG, AT(keep), NULL, 0, 0, NULL, NULL,
+     "keep the parts in OUT.parts, so that --frames can do some again"},
+    {"frames", 0, LK_OPT_STRING, AT(frames), NULL, 0, 0, NULL, "A..B",
+     "do only these frames again; needs the parts that --keep left"},
     {0},
 };

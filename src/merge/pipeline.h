@@ -30,6 +30,7 @@ typedef struct lk_frame_job {
     int64_t index;
     bool wanted; /* it is written; others only steady those beside them */
     lk_composite_options options;
+    int layer; /* of the session */
     int count;
     lk_face_job *faces;      /* [count] */
     bool prepared, composed; /* guarded by the line's lock */
@@ -54,6 +55,7 @@ typedef struct lk_merge_job {
     lk_face_cursor cursor;
     lk_face *found; /* [LK_MAX_FACES], of the frame in hand */
     lk_session *session;
+    char *session_text; /* what its file holds; NULL: none */
     lk_person people[LK_MAX_PEOPLE];
     int person_count, threads;
     int radius, reach;    /* frames that steady a face; frames that a frame needs on each side */
@@ -67,6 +69,7 @@ typedef struct lk_merge_job {
 bool lk_job_open(lk_merge_job *m, const char *model_dir, const char *input, const char *faces,
                  const lk_merge_options *o, lk_error *err);
 void lk_job_release(lk_merge_job *m);
+void lk_job_set_reach(lk_merge_job *m); /* by options and session */
 /* Opens the reader for frames first..last and those around them that they need. */
 bool lk_job_seek(lk_merge_job *m, int64_t first, int64_t last, lk_error *err);
 /* The next frame with the crops of its faces; NULL at the end (err->code LK_OK) or on an error. */

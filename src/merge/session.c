@@ -15,13 +15,14 @@ typedef struct setting {
 
 typedef struct line {
     int64_t first, last;
-    int number, count; /* line of the file, from 1; settings */
+    int64_t within_first, within_last; /* the line holds only there */
+    int number, count;                 /* line of the file, from 1; settings */
     setting set[LK_COMPOSITE_OPTION_COUNT];
 } line;
 
 struct lk_session {
     char *path;
-    line *lines;
+    line *lines; /* of which those that set nothing open a layer */
     int count;
 };
 
@@ -144,6 +145,15 @@ static bool take_frames(line *l, const json_t *frames, lk_error *err) {
     return lk_frames_parse(json_string_value(frames), &l->first, &l->last, err);
 }
 
+/* {"within": "120..180"}: the lines that follow hold only there. */
+static bool take_within(line *l, const json_t *json, const json_t *within, lk_error *err) {
+    if (json_object_size(json) != 1) return lk_fail(err, LK_ERR_FORMAT, "\"within\" stands alone in its line");
+    if (!take_frames(l, within, err)) return false;
+    l->within_first = l->first;
+    l->within_last = l->last;
+    return true;
+}
+
 /* *header: the line describes the session and sets nothing. */
 static bool parse_line(line *l, const json_t *json, bool *header, lk_error *err) {
     const json_t *version = json_object_get(json, "likeness_session"), *value;
@@ -153,12 +163,11 @@ static bool parse_line(line *l, const json_t *json, bool *header, lk_error *err)
     if (version)
         return json_integer_value(version) == 1 ||
                lk_fail(err, LK_ERR_UNSUPPORTED, "only sessions of version 1 are understood");
-    json_object_foreach(
-        (json_t *)(uintptr_t)json, name,
-        value) if (strcmp(name, "frames") && strcmp(name, "options") && strcmp(name, "from") &&
-                   strcmp(name, "to")) return lk_fail(err, LK_ERR_FORMAT,
-                                                      "it has \"%s\", but a line has only frames, options, from and to",
-                                                      name);
+    if (json_object_get(json, "within")) return take_within(l, json, json_object_get(json, "within"), err);
+    json_object_foreach((json_t *)(uintptr_t)json, name, value) {
+        if (strcmp(name, "frames") && strcmp(name, "options") && strcmp(name, "from") && strcmp(name, "to"))
+            return lk_fail(err, LK_ERR_FORMAT, "it has \"%s\", but a line has only frames, options, from and to", name);
+    }
     if (!take_frames(l, json_object_get(json, "frames"), err)) return false;
     const json_t *options = json_object_get(json, "options"), *from = json_object_get(json, "from");
     const json_t *to = json_object_get(json, "to");
@@ -172,7 +181,11 @@ static bool add_line(lk_session *s, const char *text, size_t length, int n, lk_e
     json_error_t why;
     json_t *json = json_loadb(text, length, JSON_REJECT_DUPLICATES, &why);
     if (!json) return lk_fail(err, LK_ERR_FORMAT, "%s, line %d: this is no JSON: %s", s->path, n, why.text);
-    line l = {.number = n};
+    line l = {.number = n, .within_last = INT64_MAX};
+    if (s->count > 0) {
+        l.within_first = s->lines[s->count - 1].within_first;
+        l.within_last = s->lines[s->count - 1].within_last;
+    }
     bool header, ok = parse_line(&l, json, &header, err);
     json_decref(json);
     if (!ok) return lk_fail_in(err, "%s, line %d", s->path, n);
@@ -184,19 +197,25 @@ static bool add_line(lk_session *s, const char *text, size_t length, int n, lk_e
     return true;
 }
 
-lk_session *lk_session_read(const char *path, lk_error *err) {
+char *lk_session_load(const char *path, lk_error *err) {
     void *data = NULL;
     size_t size;
+    if (!lk_file_read(path, MAX_BYTES, &data, &size, err)) return NULL;
+    if (strlen(data) == size) return data;
+    free(data);
+    lk_fail(err, LK_ERR_FORMAT, "%s is no text: it holds a zero byte", path);
+    return NULL;
+}
+
+lk_session *lk_session_parse(const char *path, const char *text, lk_error *err) {
     lk_session *s = lk_alloc(1, sizeof *s, err);
-    bool ok = s && (s->path = lk_strdup(path, err)) && lk_file_read(path, MAX_BYTES, &data, &size, err);
+    bool ok = s && (s->path = lk_strdup(path, err)) != NULL;
     int n = 1;
-    for (const char *p = data; ok && *p; n++) {
+    for (const char *p = text; ok && *p; n++) {
         size_t length = strcspn(p, "\n"), blank = strspn(p, " \t\r");
         if (blank < length) ok = add_line(s, p, length, n, err);
         p += length + (p[length] == '\n');
     }
-    if (ok && strlen(data) != size) ok = lk_fail(err, LK_ERR_FORMAT, "%s, line %d: this is no text", path, n);
-    free(data);
     if (ok) return s;
     lk_session_free(s);
     return NULL;
@@ -222,15 +241,24 @@ bool lk_session_check(const lk_session *s, const char *input, int64_t frames, lk
     return true;
 }
 
-void lk_session_apply(const lk_session *s, int64_t frame, lk_composite_options *o) {
+void lk_session_apply(const lk_session *s, int64_t frame, int layer, lk_composite_options *o) {
     for (int i = 0; s && i < s->count; i++) {
         const line *l = &s->lines[i];
-        if (frame < l->first || frame > l->last) continue;
+        if (l->count == 0 && i + 1 > layer) break;
+        if (frame < l->first || frame > l->last || frame < l->within_first || frame > l->within_last) continue;
         double t =
             l->last > l->first && l->last < INT64_MAX ? (double)(frame - l->first) / (double)(l->last - l->first) : 0;
         for (int k = 0; k < l->count; k++)
             set_value(&lk_composite_table()[l->set[k].option], o, l->set[k].from + t * (l->set[k].to - l->set[k].from));
     }
+}
+
+int lk_session_layer(const lk_session *s, int64_t frame) {
+    int layer = 0;
+    for (int i = 0; s && i < s->count; i++)
+        if (s->lines[i].count == 0 && frame >= s->lines[i].within_first && frame <= s->lines[i].within_last)
+            layer = i + 1;
+    return layer;
 }
 
 bool lk_session_has_motion(const lk_session *s, const lk_composite_options *o) {

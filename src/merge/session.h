@@ -6,13 +6,18 @@
 
 typedef struct lk_session lk_session;
 
-/* An error names the file and the line. */
-lk_session *lk_session_read(const char *path, lk_error *err);
+/* An error names the file and the line. text: what the file holds; copied. */
+lk_session *lk_session_parse(const char *path, const char *text, lk_error *err);
+/* The text of the session's file; caller frees. */
+char *lk_session_load(const char *path, lk_error *err);
 void lk_session_free(lk_session *s);
 /* Fails when a line names frames that a video of `frames` frames does not have. */
 bool lk_session_check(const lk_session *s, const char *input, int64_t frames, lk_error *err);
-/* What the session says of a frame, written over *o; NULL says nothing. */
-void lk_session_apply(const lk_session *s, int64_t frame, lk_composite_options *o);
+/* Layers: a line {"within": "A..B"} begins one, as when frames are done again; the lines before it are layer 0. The last
+ * layer that has this frame: */
+int lk_session_layer(const lk_session *s, int64_t frame);
+/* What the session says of a frame up to that layer, written over *o; NULL says nothing. */
+void lk_session_apply(const lk_session *s, int64_t frame, int layer, lk_composite_options *o);
 /* Whether any line, or *o itself, asks for motion blur. */
 bool lk_session_has_motion(const lk_session *s, const lk_composite_options *o);
 

@@ -175,6 +175,7 @@ static inline lk_merge_options options(void) {
     lk_merge_options o = {0};
     test_ok(lk_options_defaults(lk_merge_option_table, &o, &err), &err);
     o.lossless = true;
+    o.preset = lk_strdup("ultrafast", &err);
     return o;
 }
 
