@@ -17,7 +17,7 @@
 extern "C" {
 #endif
 
-/* What may change at any restart. */
+/* What may change at any restart, or follow a schedule. */
 typedef struct lk_train_options {
     int batch;
     double time;                   /* stop after so many seconds of training in this run; 0: no limit */
@@ -26,7 +26,16 @@ typedef struct lk_train_options {
     int64_t save_every_iterations; /* 0: by time alone */
     uint64_t seed;
     bool flip;
-    double src_scale; /* src face scale modifier, percent */
+    double src_scale;                /* src face scale modifier, percent */
+    double warp;                     /* strength of the input's warp, percent of the field's usual */
+    bool by_yaw;                     /* src faces turned as dst's are */
+    bool swap_sides;                 /* src and dst exchanged, for a while */
+    double rate;                     /* of Adam, in percent of the model's own */
+    int precision;                   /* lk_nn_precision */
+    double holdout;                  /* percent of each video, in whole stretches, that is never shown */
+    int64_t preview_every;           /* iterations between pictures of preview/history; 0: none */
+    int64_t backup_every_iterations; /* 0: none */
+    double backup_every;             /* seconds of training; 0: none */
 } lk_train_options;
 extern const lk_option lk_train_option_table[]; /* over lk_train_options */
 
@@ -43,7 +52,19 @@ typedef struct lk_train_job {
     const bool *options_given;
     lk_strings set; /* "NAME=VALUE" or "NAME=VALUE@ITERATION,VALUE@ITERATION…": options of the last two tables, over
                        what their structs say; of a flag also "NAME=FROM..TO" */
+    const char *recipe;    /* schedules under one name: of lk_recipe_names, or a text file; NULL: none */
+    const char *init_from; /* a new model begins with this model's weights; NULL: with random ones */
+    lk_strings pretrain;   /* facesets of many people, shown on both sides in place of src and dst; the first training
+                              without it keeps what is of use for any face, and begins at iteration 0 */
 } lk_train_job;
+extern const char *const lk_recipe_names[]; /* "classic", "styled", NULL */
+
+/* Options with schedules may stand on the command line like any other (--batch 4@0,8@20000, --swap-sides 100..200): such
+ * words are taken out of argv and go to `set` as "NAME=TEXT". Returns the new argc. */
+int lk_train_take_schedules(int argc, char **argv, lk_strings *set);
+
+/* Is this frame of a video of so many frames held out at this percentage? Whole stretches are, evenly spread. */
+bool lk_held_out(int64_t frame, int64_t frames, double percent);
 
 typedef struct lk_train_report {
     int64_t first, iteration; /* the model's iteration at the start and at the end of this run */
@@ -71,6 +92,26 @@ int lk_model_batch(const lk_model *m);
 bool lk_model_progress(const char *model_dir, int64_t *iteration, double *seconds, lk_error *err);
 /* faces: [count, 3, R, R] channels-last in [0, 1], count ≤ batch → swap [count, 3, R, R], mask [count, 1, R, R] */
 bool lk_model_predict(lk_model *m, const float *faces, int count, float *swap, float *mask, lk_error *err);
+
+/* ---- A model's folder between trainings (docs/model-folder.md) ------------------------------------------- */
+
+/* Each of these that writes fails while the model is being trained. */
+
+typedef struct lk_backup {
+    char name[32]; /* of its folder below MODEL/backups: the iteration */
+    int64_t iteration;
+    double seconds; /* of training, of the model's life */
+} lk_backup;
+/* Oldest first; the count, or −1. Caller frees. Each is a model folder of its own, for merging as well. */
+int lk_model_backups(const char *model_dir, lk_backup **list, lk_error *err);
+bool lk_model_backup(const char *model_dir, lk_error *err); /* of the newest save, now */
+bool lk_model_restore(const char *model_dir, const char *backup,
+                      lk_error *err);                                          /* the backup becomes the newest save */
+bool lk_model_swap_sides(const char *model_dir, bool *swapped, lk_error *err); /* the option, from what it is now */
+/* Losses over iterations as a PNG: smoothed, on a logarithmic scale, with changes of options marked. */
+bool lk_model_plot(const char *model_dir, const char *png, int width, int height, lk_error *err);
+/* The pictures of preview/history as a video. */
+bool lk_model_timelapse(const char *model_dir, const char *output, double fps, lk_error *err);
 
 #ifdef __cplusplus
 }

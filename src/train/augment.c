@@ -39,13 +39,13 @@ typedef struct grid {
     float node[MOST_CELLS + 3][MOST_CELLS + 3][2];
 } grid;
 
-static void draw_grid(grid *g, int side, lk_rng *rng) {
+static void draw_grid(grid *g, int side, double strength, lk_rng *rng) {
     *g = (grid){.cells = 2 << lk_rng_below(rng, 3)};
     g->cell = (double)side / g->cells;
     for (int y = 1; y < g->cells; y++)
         for (int x = 1; x < g->cells; x++)
             for (int k = 0; k < 2; k++)
-                g->node[y + 1][x + 1][k] = (float)(fmin(fmax(0.24 * lk_rng_normal(rng), -1), 1) * g->cell);
+                g->node[y + 1][x + 1][k] = (float)(fmin(fmax(0.24 * lk_rng_normal(rng), -1), 1) * g->cell * strength);
 }
 
 /* Catmull–Rom: passes through the nodes and is smooth between them. */
@@ -114,7 +114,7 @@ bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *cr
     size_t pixels = (size_t)r->resolution * (size_t)r->resolution;
     lk_affine crop_to_model = draw_transform(f, a, rng), model_to_crop;
     grid g;
-    draw_grid(&g, f->side, rng);
+    draw_grid(&g, f->side, a->warp, rng);
     if (!lk_affine_invert(crop_to_model, &model_to_crop))
         return lk_fail(err, LK_ERR_FORMAT, "face %lld cannot be aligned", (long long)f->id);
     fill_map(&r->map, &g, &model_to_crop);

@@ -5,9 +5,12 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #define NEWEST "model.json"
@@ -87,20 +90,35 @@ static bool read_save(const char *dir, const char *name, lk_record *r, bool *the
     return false;
 }
 
-/* Another name for the same file, replacing what had it. */
+static bool copy(const char *from, const char *to, lk_error *err) {
+    int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    bool ok = in >= 0 && out >= 0;
+    if (ok && ioctl(out, FICLONE, in) != 0) {
+        ssize_t n;
+        while ((n = sendfile(out, in, NULL, LK_MIB(64))) > 0) {}
+        ok = n == 0;
+    }
+    if (!ok) lk_fail_errno(err, "%s cannot be copied to %s", from, to);
+    if (in >= 0) close(in);
+    if (out >= 0) close(out);
+    return ok;
+}
+
+bool lk_folder_link(const char *from, const char *to, lk_error *err) {
+    char *temporary = lk_file_temporary_name(to, err);
+    if (!temporary) return false;
+    unlink(temporary);
+    bool ok = (link(from, temporary) == 0 || copy(from, temporary, err)) && lk_file_adopt(temporary, to, err);
+    unlink(temporary); /* still there after a failure, and when both names were the same file already */
+    free(temporary);
+    return ok;
+}
+
 static bool link_as(const char *dir, const char *from, const char *to, lk_error *err) {
     char *old = lk_path_join(dir, from, err), *new = old ? lk_path_join(dir, to, err) : NULL;
-    char *temporary = new ? lk_file_temporary_name(new, err) : NULL;
-    bool ok = temporary != NULL;
-    if (ok) {
-        unlink(temporary);
-        ok = link(old, temporary) == 0 || lk_fail_errno(err, "%s cannot be written", new);
-        ok = ok && lk_file_adopt(temporary, new, err);
-        unlink(temporary); /* still there when both names were the same file already */
-    }
+    bool ok = new &&lk_folder_link(old, new, err);
     free(old);
     free(new);
-    free(temporary);
     return ok;
 }
 
@@ -179,22 +197,37 @@ static void remove_save(const char *dir, const lk_record *r) {
     if (*r->optimizer.name) remove_name(dir, r->optimizer.name);
 }
 
+int64_t lk_folder_next_number(const char *dir) {
+    int64_t largest = 0;
+    each_name(dir, note_number, &largest);
+    return largest + 1;
+}
+
+bool lk_folder_make_newest(const char *dir, lk_record *r, lk_error *err) {
+    lk_record old;
+    lk_error none = {0};
+    keep k = {r->number, -1};
+    char *newest = lk_path_join(dir, NEWEST, err);
+    if (newest && lk_file_exists(newest) && lk_record_read(&old, newest, &none)) {
+        k.before = old.number;
+        lk_record_free(&old);
+    }
+    bool ok =
+        newest && (!lk_file_exists(newest) || link_as(dir, NEWEST, BEFORE, err)) && lk_record_write(r, newest, err);
+    if (ok) each_name(dir, remove_old, &k);
+    free(newest);
+    return ok;
+}
+
 bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err) {
     lk_record next = *r;
-    int64_t before = r->number, largest = r->number;
-    each_name(dir, note_number, &largest);
-    next.number = largest + 1;
+    next.number = lk_folder_next_number(dir);
     next.weights = next.optimizer = (lk_saved_file){0};
-    keep k = {next.number, before};
-    char *newest = lk_path_join(dir, NEWEST, err);
-    bool ok = newest && save_slot(dir, &next, e, LK_NN_VALUE, &next.weights, err) &&
-              save_slot(dir, &next, e, LK_NN_MOMENT1, &next.optimizer, err) &&
-              (!lk_file_exists(newest) || link_as(dir, NEWEST, BEFORE, err)) && lk_record_write(&next, newest, err);
+    bool ok = save_slot(dir, &next, e, LK_NN_VALUE, &next.weights, err) &&
+              save_slot(dir, &next, e, LK_NN_MOMENT1, &next.optimizer, err) && lk_folder_make_newest(dir, &next, err);
     if (ok)
-        each_name(dir, remove_old, &k);
+        *r = next;
     else
         remove_save(dir, &next); /* the old ones stand */
-    if (ok) *r = next;
-    free(newest);
     return ok;
 }

@@ -45,6 +45,10 @@ bool lk_settings_at(const lk_settings *s, int64_t iteration, lk_now_set *now, lk
 /* The largest value that a number takes from `iteration` on. */
 int lk_settings_largest_batch(const lk_settings *s, int64_t iteration);
 
+/* A recipe's lines to `set`, in order. */
+bool lk_recipe_apply(const char *recipe, bool (*set)(void *user, const char *name, const char *value, lk_error *err),
+                     void *user, lk_error *err);
+
 /* ---- Faces of one side in memory (pool.c) ---------------------------------------------------------------- */
 
 typedef struct lk_pool_face {
@@ -68,10 +72,10 @@ typedef struct lk_pool {
     bool decoded; /* all of them */
 } lk_pool;
 
-/* Every face of these facesets that was not removed. `budget`: bytes that decoded pictures may take; when they need
+/* Every face of these facesets that was not removed and is not held out. `budget`: bytes that decoded pictures may take; when they need
  * more they stay JPEGs and are decoded at each use. */
-bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, size_t budget,
-                  lk_error *err);
+bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, double holdout,
+                  size_t budget, lk_error *err);
 void lk_pool_close(lk_pool *p);
 /* The picture: borrowed, or decoded here. lk_image_free it. */
 bool lk_pool_crop(const lk_pool *p, int i, lk_image *crop, lk_error *err);
@@ -82,6 +86,7 @@ typedef struct lk_augment {
     double flip;  /* probability of mirroring */
     bool mirror;  /* mirrored to begin with */
     double scale; /* is added to the random scale, a share */
+    double warp;  /* strength, 1: the usual */
 } lk_augment;
 
 typedef struct lk_sample_room lk_sample_room; /* what one thread needs to make samples */
@@ -93,6 +98,38 @@ bool lk_sample_make(lk_sample_room *room, const lk_pool_face *face, const lk_ima
 /* The face as it is, cut for the model: [R, R, 3]. */
 bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, float *picture,
                      lk_error *err);
+
+/* ---- Which face comes next (order.c) --------------------------------------------------------------------- */
+
+/* 0 … count−1 in shuffled order, each once before any comes again. */
+typedef struct lk_order {
+    int *shuffled;
+    int count;
+    int64_t epoch; /* that `shuffled` holds; −1: none yet */
+} lk_order;
+bool lk_order_make(lk_order *o, int count, lk_error *err);
+void lk_order_free(lk_order *o);
+/* `stream`, below 256, tells orders with the same seed apart. */
+int lk_order_pick(lk_order *o, uint64_t seed, unsigned stream, int64_t position);
+
+#define LK_YAW_BINS 64 /* of −90 … 90 degrees */
+
+/* src faces as dst's are turned: every bin of yaw that dst has comes equally often, with a face of the nearest bin that
+ * src has, mirrored when that lies on the other side. */
+typedef struct lk_yaw_feed {
+    lk_order turns; /* of bins that dst has */
+    struct {
+        int from;  /* bin of src */
+        int place; /* among the bins of dst that share it */
+        bool mirror;
+    } bins[LK_YAW_BINS];          /* `turns.count` of them */
+    int users[LK_YAW_BINS];       /* how many bins of dst share each bin of src */
+    lk_order within[LK_YAW_BINS]; /* faces of each bin of src */
+    int *faces[LK_YAW_BINS];
+} lk_yaw_feed;
+bool lk_yaw_feed_make(lk_yaw_feed *f, const lk_pool *src, const lk_pool *dst, lk_error *err);
+void lk_yaw_feed_free(lk_yaw_feed *f);
+int lk_yaw_feed_pick(lk_yaw_feed *f, uint64_t seed, int64_t position, bool *mirror);
 
 /* ---- Batches ahead of time (sampler.c) ------------------------------------------------------------------- */
 
@@ -141,6 +178,7 @@ typedef struct lk_record {
     int64_t number;              /* of the save */
     lk_saved_file weights, optimizer;
     lk_strings src, dst; /* absolute paths */
+    bool pretraining;    /* on the faces of many, so far */
     json_t *changes;     /* array: {"iteration", "option", "from", "to"} */
 } lk_record;
 
@@ -162,6 +200,16 @@ bool lk_folder_open(const char *dir, lk_record *r, bool repair, bool *found, lk_
 /* Writes weights and optimizer state, then the record, whose number and files are set here; then removes the save
  * before the last. */
 bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err);
+/* Makes `r`, whose files are in the folder, the newest save. */
+bool lk_folder_make_newest(const char *dir, lk_record *r, lk_error *err);
+int64_t lk_folder_next_number(const char *dir);
+/* dir/from gets the second name `to`: a hard link, else a reflink, else a copy; replaces what is there. */
+bool lk_folder_link(const char *from, const char *to, lk_error *err);
+
+/* ---- Backups (backups.c) --------------------------------------------------------------------------------- */
+
+/* Of the newest save, which `r` says; nothing to do when there is one of this iteration. */
+bool lk_backup_make(const char *dir, const lk_record *r, lk_error *err);
 
 /* ---- history.csv (history.c) ----------------------------------------------------------------------------- */
 
@@ -189,7 +237,7 @@ void lk_preview_free(lk_preview *p);
 
 typedef struct lk_network {
     lk_nn_exec *exec;
-    int batch;
+    int batch, precision;
     unsigned terms;
 } lk_network;
 
@@ -199,11 +247,31 @@ bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
                     lk_error *err);
 bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
+/* Weights alone, of the save that `r` says in another folder (or in this one), into a network with fresh weights. All of
+ * them must be there. Those that pretraining leaves behind stay fresh when that is what the save comes from. */
+bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
 void lk_network_free(lk_network *n);
+
+/* ---- Is it still learning? (watch.c) --------------------------------------------------------------------- */
+
+typedef struct lk_watch {
+    double recent[2], usual[2]; /* of src and dst */
+    int64_t seen, leapt;        /* iterations since the beginning, and since the loss leapt */
+} lk_watch;
+/* After each iteration. False: the loss is no number, or leapt and stays where it is. Begin again (zero) where the loss
+ * may change for a reason. */
+bool lk_watch_losses(lk_watch *w, double src, double dst);
 
 /* ---- What a job makes of a folder (start.c) -------------------------------------------------------------- */
 
-/* Reads the folder's model into the record, or begins a new one, and enters what the job says. *fresh: it is new. */
-bool lk_start_record(const lk_train_job *job, lk_record *r, bool *fresh, lk_error *err);
+typedef enum lk_beginning {
+    LK_FRESH,
+    LK_GOES_ON,
+    LK_FROM_ANOTHER,     /* a new model, with the weights of job->init_from */
+    LK_FROM_PRETRAINING, /* this model was pretrained, and now begins */
+} lk_beginning;
+
+/* Reads the folder's model into the record, or begins a new one, and enters what the job says. */
+bool lk_start_record(const lk_train_job *job, lk_record *r, lk_beginning *how, lk_error *err);
 
 #endif

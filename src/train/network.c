@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define SLOTS 3
 
@@ -40,7 +41,8 @@ static bool carry_in(lk_nn_exec *e, const carried *c, lk_error *err) {
 }
 
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
-    return n->exec && n->batch == now->options.batch && n->terms == lk_swap_terms(c, &now->objective, iteration);
+    return n->exec && n->batch == now->options.batch && n->precision == now->options.precision &&
+           n->terms == lk_swap_terms(c, &now->objective, iteration);
 }
 
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
@@ -50,9 +52,11 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
     if (ok) {
         lk_network_free(n);
         n->batch = now->options.batch;
+        n->precision = now->options.precision;
         n->terms = lk_swap_terms(c, &now->objective, iteration);
         lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch, err);
-        n->exec = g ? lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = seed}, err) : NULL;
+        n->exec =
+            g ? lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = seed, .precision = n->precision}, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
     }
@@ -68,6 +72,54 @@ bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_erro
     lk_nn_set_steps(n->exec, r->optimizer_steps);
     free(weights);
     free(optimizer);
+    return ok;
+}
+
+/* Pretraining on many people teaches what faces have in common. What belongs to a side starts afresh: both decoders where
+ * each side has its own, else the intermediate that both share. */
+static bool left_behind(const lk_swap_config *c, const char *name) {
+    bool shared = c->arch == LK_ARCH_LIAE || c->inner == LK_SAE_LIAE;
+    const char *part = shared ? "inter_ab/" : "decoder_";
+    return strncmp(name, part, strlen(part)) == 0;
+}
+
+/* "12 of 46 tensors match; these do not: …" */
+static bool none_missing(const lk_nn_exec *e, const char *dir, const bool *loaded, int others, lk_error *err) {
+    char list[500] = "";
+    int count = lk_nn_param_count(e), missing = 0;
+    for (int i = 0; i < count; i++) {
+        if (loaded[i]) continue;
+        size_t used = strlen(list);
+        if (missing++ < 6) snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", lk_nn_param_name(e, i));
+    }
+    return missing == 0 || lk_fail(err, LK_ERR_USAGE,
+                                   "%s is of another architecture: %d of the %d tensors of the new model match, and "
+                                   "these do not: %s%s (%d of the old one have no place); give the new model the same "
+                                   "options",
+                                   dir, count - missing, count, list, missing > 6 ? ", …" : "", others);
+}
+
+bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_error *err) {
+    lk_nn_exec *e = n->exec;
+    int count = lk_nn_param_count(e), others = 0;
+    bool *loaded = lk_alloc((size_t)count, sizeof *loaded, err);
+    float **fresh = loaded ? lk_alloc((size_t)count, sizeof *fresh, err) : NULL;
+    char *path = fresh ? lk_path_join(dir, r->weights.name, err) : NULL;
+    bool ok = path != NULL;
+    for (int i = 0; ok && r->pretraining && i < count; i++) {
+        if (!left_behind(&r->config, lk_nn_param_name(e, i))) continue;
+        fresh[i] = lk_alloc(lk_nn_count(lk_nn_param_shape(e, i)), sizeof(float), err);
+        ok = fresh[i] && lk_nn_param_get(e, i, LK_NN_VALUE, fresh[i]);
+    }
+    ok = ok && lk_nn_load_matching(e, LK_NN_VALUE, path, loaded, &others, err) &&
+         none_missing(e, dir, loaded, others, err);
+    for (int i = 0; fresh && i < count; i++) {
+        if (ok && fresh[i]) ok = lk_nn_param_set(e, i, LK_NN_VALUE, fresh[i]);
+        free(fresh[i]);
+    }
+    free(fresh);
+    free(loaded);
+    free(path);
     return ok;
 }
 

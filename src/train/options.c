@@ -2,6 +2,9 @@
 
 #define AT(field) offsetof(lk_train_options, field)
 
+/* In the order of lk_nn_precision. */
+static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
+
 const lk_option lk_train_option_table[] = {
     {"batch", 'b', LK_OPT_INT, AT(batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"time", 't', LK_OPT_DURATION, AT(time), "0", 0, 1e9, NULL, "TIME", "stop after so much training; 0: no limit"},
@@ -15,5 +18,21 @@ const lk_option lk_train_option_table[] = {
     {"flip", 0, LK_OPT_FLAG, AT(flip), "yes", 0, 0, NULL, NULL, "mirror four faces of ten"},
     {"src-scale", 0, LK_OPT_FLOAT, AT(src_scale), "0", -30, 30, NULL, "PERCENT",
      "enlarge src faces (negative: shrink), where src is narrower or wider than dst"},
+    {"warp", 0, LK_OPT_FLOAT, AT(warp), "100", 0, 200, NULL, "PERCENT", "how strongly the network's input is warped"},
+    {"feed-by-yaw", 0, LK_OPT_FLAG, AT(by_yaw), "no", 0, 0, NULL, NULL,
+     "show src faces turned as dst's are, where src has more variety"},
+    {"swap-sides", 0, LK_OPT_FLAG, AT(swap_sides), "no", 0, 0, NULL, NULL,
+     "exchange src and dst for a while, when training is stuck"},
+    {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},
+    {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",
+     "numbers that layers multiply; auto is bfloat16 where the processor has it"},
+    {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",
+     "of each video that is never shown, in whole stretches, for evaluation"},
+    {"preview-every", 0, LK_OPT_U64, AT(preview_every), "0", 0, 0, NULL, "N",
+     "keep a preview every so many iterations; 0: none"},
+    {"backup-every-iterations", 0, LK_OPT_U64, AT(backup_every_iterations), "0", 0, 0, NULL, "N",
+     "keep a backup every so many iterations; 0: none"},
+    {"backup-every", 0, LK_OPT_DURATION, AT(backup_every), "0", 0, 1e9, NULL, "TIME",
+     "keep a backup after so much training; 0: none"},
     {0},
 };

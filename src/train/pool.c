@@ -114,10 +114,8 @@ static bool grow(lk_pool *p, int64_t more, lk_error *err) {
     return true;
 }
 
-static bool load_face(lk_pool *p, int set, lk_faceset *s, int64_t id, lk_face *face, const lk_swap_config *c,
-                      lk_error *err) {
+static bool load_face(lk_pool *p, int set, lk_faceset *s, const lk_face *face, const lk_swap_config *c, lk_error *err) {
     const char *path = p->paths->items[set];
-    if (!lk_faceset_get(s, id, face, err)) return false;
     if ((int)face->type < c->face_type)
         return lk_fail(err, LK_ERR_USAGE,
                        "%s holds faces of type %s, which is less than the model shows (%s): extract it again with "
@@ -128,31 +126,43 @@ static bool load_face(lk_pool *p, int set, lk_faceset *s, int64_t id, lk_face *f
     f->set = set;
     if (!place(f, face, c))
         return lk_fail(err, LK_ERR_FORMAT, "%s, face %lld: its landmarks coincide; remove that face", path,
-                       (long long)id);
-    if (!lk_faceset_jpeg(s, id, &f->jpeg, &f->jpeg_size, err)) return false;
+                       (long long)face->id);
+    if (!lk_faceset_jpeg(s, face->id, &f->jpeg, &f->jpeg_size, err)) return false;
     p->count++;
     return true;
 }
 
-static bool load_set(lk_pool *p, int set, const lk_swap_config *c, lk_error *err) {
+static bool is_held_out(const lk_face *face, const lk_source *sources, int count, double holdout) {
+    for (int i = 0; i < count; i++)
+        if (sources[i].id == face->source) return lk_held_out(face->frame, sources[i].frames, holdout);
+    return false;
+}
+
+static bool load_set(lk_pool *p, int set, const lk_swap_config *c, double holdout, lk_error *err) {
     lk_faceset *s = lk_faceset_open(p->paths->items[set], false, err);
     if (!s) return false;
     lk_face *face = lk_alloc(1, sizeof *face, err);
-    int64_t *ids = NULL, count = face ? lk_faceset_ids(s, NULL, &ids, err) : -1;
+    lk_source *sources = NULL;
+    int source_count = face ? lk_faceset_sources(s, &sources, err) : -1;
+    int64_t *ids = NULL, count = source_count >= 0 ? lk_faceset_ids(s, NULL, &ids, err) : -1;
     bool ok = count >= 0 && grow(p, count, err);
-    for (int64_t i = 0; ok && i < count; i++) ok = load_face(p, set, s, ids[i], face, c, err);
+    for (int64_t i = 0; ok && i < count; i++) {
+        ok = lk_faceset_get(s, ids[i], face, err);
+        if (ok && !is_held_out(face, sources, source_count, holdout)) ok = load_face(p, set, s, face, c, err);
+    }
     free(ids);
+    free(sources);
     free(face);
     lk_faceset_close(s);
     return ok;
 }
 
-static bool fill(lk_pool *p, const lk_swap_config *c, size_t budget, lk_error *err) {
+static bool fill(lk_pool *p, const lk_swap_config *c, double holdout, size_t budget, lk_error *err) {
     if (p->paths->count == 0)
         return lk_fail(err, LK_ERR_USAGE, "training needs faces of %s: give --%s SET.faces", p->side_name,
                        p->side_name);
     for (int i = 0; i < p->paths->count; i++)
-        if (!load_set(p, i, c, err)) return false;
+        if (!load_set(p, i, c, holdout, err)) return false;
     if (p->count < 2)
         return lk_fail(err, LK_ERR_USAGE, "%s has %d face%s in %s, and training needs at least 2 of each side",
                        p->side_name, p->count, p->count == 1 ? "" : "s", p->paths->items[0]);
@@ -166,10 +176,10 @@ static bool fill(lk_pool *p, const lk_swap_config *c, size_t budget, lk_error *e
     return !p->decoded || decode_all(p, err);
 }
 
-bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, size_t budget,
-                  lk_error *err) {
+bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, double holdout,
+                  size_t budget, lk_error *err) {
     *p = (lk_pool){.side_name = side_name, .paths = paths};
-    if (fill(p, c, budget, err)) return true;
+    if (fill(p, c, holdout, budget, err)) return true;
     lk_pool_close(p);
     return false;
 }

@@ -10,16 +10,8 @@
 #define FLIP_PROBABILITY 0.4
 #define AHEAD            3 /* batches that may lie ready, beside those in work */
 
-/* Streams of random numbers, told apart by their highest bits. */
+/* Streams of random numbers, told apart by their highest bits (order.c has others). */
 #define STREAM_SAMPLE ((uint64_t)1 << 60)
-#define STREAM_ORDER  ((uint64_t)2 << 60)
-
-/* Faces in shuffled order, each once before any comes again. */
-typedef struct order {
-    int *shuffled;
-    int count;
-    int64_t epoch; /* that `shuffled` holds; −1: none yet */
-} order;
 
 struct lk_sampler {
     const lk_pool *pools[2];
@@ -35,30 +27,28 @@ struct lk_sampler {
     pthread_cond_t change;
     lk_batch **ready; /* batch_count places */
     int64_t next_taken, position, next_given;
-    order orders[2];
+    lk_order orders[2];
+    lk_yaw_feed yaw;
     bool stopped;
     lk_error error;
     double waited, worked;
     int64_t samples;
 };
 
-static int pick(order *o, uint64_t seed, uint64_t side, int64_t position) {
-    int64_t epoch = position / o->count;
-    if (epoch != o->epoch) {
-        lk_rng r = lk_rng_make(seed, STREAM_ORDER | side << 56 | (uint64_t)epoch);
-        for (int i = 0; i < o->count; i++) o->shuffled[i] = i;
-        for (int i = o->count - 1; i > 0; i--) {
-            int j = (int)lk_rng_below(&r, (uint32_t)i + 1), t = o->shuffled[i];
-            o->shuffled[i] = o->shuffled[j];
-            o->shuffled[j] = t;
-        }
-        o->epoch = epoch;
-    }
-    return o->shuffled[position % o->count];
-}
-
 static uint64_t seed_of(const lk_sampler *s, const lk_batch *b) {
     return b->now.options.seed + s->turn * 0x9e3779b97f4a7c15u;
+}
+
+/* Sample i of a batch shows a face of this pool: 0 src, 1 dst. */
+static int pool_of(const lk_batch *b, int i) { return (i >= b->count) != b->now.options.swap_sides; }
+
+static void pick_face(lk_sampler *s, lk_batch *b, int i) {
+    int pool = pool_of(b, i);
+    int64_t position = b->position + i % b->count;
+    b->mirror[i] = false;
+    b->faces[i] = pool == 0 && b->now.options.by_yaw
+                      ? lk_yaw_feed_pick(&s->yaw, seed_of(s, b), position, &b->mirror[i])
+                      : lk_order_pick(&s->orders[pool], seed_of(s, b), (unsigned)pool, position);
 }
 
 /* The next iteration and its faces. */
@@ -69,9 +59,7 @@ static bool take(lk_sampler *s, lk_batch *b) {
         b->iteration = s->next_taken++;
         b->position = s->position;
         b->count = b->now.options.batch;
-        for (int side = 0; side < 2; side++)
-            for (int i = 0; i < b->count; i++)
-                b->faces[side * b->count + i] = pick(&s->orders[side], seed_of(s, b), (uint64_t)side, s->position + i);
+        for (int i = 0; i < 2 * b->count; i++) pick_face(s, b, i);
         s->position += b->count;
     }
     pthread_mutex_unlock(&s->lock);
@@ -79,11 +67,11 @@ static bool take(lk_sampler *s, lk_batch *b) {
 }
 
 static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room, lk_error *err) {
-    int side = i >= b->count;
-    const lk_pool *pool = s->pools[side];
+    const lk_pool *pool = s->pools[pool_of(b, i)];
     lk_rng rng = lk_rng_make(seed_of(s, b), STREAM_SAMPLE | (uint64_t)b->iteration << 12 | (uint64_t)i);
     lk_augment a = {.flip = b->now.options.flip ? FLIP_PROBABILITY : 0, .mirror = b->mirror[i]};
-    if (side == 0) a.scale = b->now.options.src_scale / 100;
+    a.warp = b->now.options.warp / 100;
+    if (pool == s->pools[0]) a.scale = b->now.options.src_scale / 100;
     size_t pixels = (size_t)s->resolution * (size_t)s->resolution, at = (size_t)i * pixels;
     lk_image crop;
     if (!lk_pool_crop(pool, b->faces[i], &crop, err)) return false;
@@ -180,11 +168,9 @@ static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
 }
 
 static bool start(lk_sampler *s, int largest, lk_error *err) {
-    for (int side = 0; side < 2; side++) {
-        s->orders[side] = (order){.count = s->pools[side]->count, .epoch = -1};
-        s->orders[side].shuffled = lk_alloc((size_t)s->pools[side]->count, sizeof(int), err);
-        if (!s->orders[side].shuffled) return false;
-    }
+    for (int side = 0; side < 2; side++)
+        if (!lk_order_make(&s->orders[side], s->pools[side]->count, err)) return false;
+    if (!lk_yaw_feed_make(&s->yaw, s->pools[0], s->pools[1], err)) return false;
     s->threads = lk_alloc((size_t)s->thread_count, sizeof *s->threads, err);
     if (!s->threads || !make_batches(s, largest, err)) return false;
     for (; s->started < s->thread_count; s->started++)
@@ -228,7 +214,8 @@ void lk_sampler_stop(lk_sampler *s) {
     free(s->batches);
     free(s->ready);
     free(s->threads);
-    for (int side = 0; side < 2; side++) free(s->orders[side].shuffled);
+    for (int side = 0; side < 2; side++) lk_order_free(&s->orders[side]);
+    lk_yaw_feed_free(&s->yaw);
     pthread_cond_destroy(&s->change);
     pthread_mutex_destroy(&s->lock);
     free(s);

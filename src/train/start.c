@@ -72,25 +72,70 @@ static bool change_set(const lk_train_job *job, lk_record *r, bool note, lk_erro
     return true;
 }
 
+typedef struct recipe_user {
+    lk_record *r;
+    bool note;
+} recipe_user;
+
+static bool change_by_recipe(void *user, const char *name, const char *text, lk_error *err) {
+    const recipe_user *u = user;
+    return change(u->r, name, text, u->note, err);
+}
+
+static bool change_recipe(const lk_train_job *job, lk_record *r, bool note, lk_error *err) {
+    return !job->recipe || lk_recipe_apply(job->recipe, change_by_recipe, &(recipe_user){r, note}, err);
+}
+
 static bool begin(const lk_train_job *job, lk_record *r, lk_error *err) {
     *r = (lk_record){.config = job->config};
     return lk_swap_complete(&r->config, err) && lk_settings_start(&r->settings, &job->objective, &job->options, err) &&
-           change_set(job, r, false, err);
+           change_recipe(job, r, false, err) && change_set(job, r, false, err);
 }
 
 static bool go_on(const lk_train_job *job, lk_record *r, lk_error *err) {
-    return check_architecture(job, r, err) &&
+    return check_architecture(job, r, err) && change_recipe(job, r, true, err) &&
            change_given(r, lk_swap_objective_options, &job->objective, job->objective_given, err) &&
            change_given(r, lk_train_option_table, &job->options, job->options_given, err) &&
            change_set(job, r, true, err);
 }
 
-bool lk_start_record(const lk_train_job *job, lk_record *r, bool *fresh, lk_error *err) {
-    bool found;
+/* At every iteration where something changes the loss must be one that the model knows. */
+static bool check_objective(const lk_record *r, lk_error *err) {
+    for (int i = 0; i < r->settings.count; i++)
+        for (int k = 0; k < r->settings.items[i].count; k++) {
+            lk_now_set now;
+            if (!lk_settings_at(&r->settings, r->settings.items[i].steps[k].from, &now, err) ||
+                !lk_swap_objective_check(&r->config, &now.objective, err))
+                return false;
+        }
+    return true;
+}
+
+/* Pretraining shows the same faces on both sides; what comes after it begins again at 0 with what was learned. */
+static bool take_faces(const lk_train_job *job, lk_record *r, bool found, bool *leave, lk_error *err) {
+    bool pretrain = job->pretrain.count > 0;
+    *leave = found && r->pretraining && !pretrain;
+    if (pretrain && found && !r->pretraining && r->iteration > 0)
+        return lk_fail(err, LK_ERR_USAGE,
+                       "%s has learned its two faces already, and pretraining comes before that: take another folder",
+                       job->model_dir);
+    if (*leave) {
+        lk_strings_free(&r->src);
+        lk_strings_free(&r->dst);
+    }
+    r->pretraining = pretrain;
+    return take_paths(&r->src, pretrain ? &job->pretrain : &job->src, err) &&
+           take_paths(&r->dst, pretrain ? &job->pretrain : &job->dst, err);
+}
+
+bool lk_start_record(const lk_train_job *job, lk_record *r, lk_beginning *how, lk_error *err) {
+    bool found, leave = false;
     if (!lk_folder_open(job->model_dir, r, true, &found, err)) return false;
-    *fresh = !found;
-    bool ok = (found ? go_on(job, r, err) : begin(job, r, err)) && take_paths(&r->src, &job->src, err) &&
-              take_paths(&r->dst, &job->dst, err);
+    bool ok = (found ? go_on(job, r, err) : begin(job, r, err)) && check_objective(r, err) &&
+              take_faces(job, r, found, &leave, err);
+    *how = leave ? LK_FROM_PRETRAINING : found ? LK_GOES_ON : job->init_from ? LK_FROM_ANOTHER : LK_FRESH;
+    if (found && job->init_from)
+        lk_log(LK_LOG_INFO, "%s goes on from its own save; %s is for new models", job->model_dir, job->init_from);
     if (!ok) lk_record_free(r);
     return ok;
 }

@@ -10,6 +10,7 @@
 #define RECENT        100 /* iterations whose mean loss is told */
 #define MOST_SAMPLERS 16
 #define NEWS_EVERY    0.25 /* seconds */
+#define MOST_RETURNS  3    /* to the last save, when training collapses */
 
 typedef struct recent {
     float src[RECENT], dst[RECENT];
@@ -19,7 +20,7 @@ typedef struct recent {
 typedef struct trainer {
     const lk_train_job *job;
     int lock;
-    bool fresh;
+    lk_beginning how;
     lk_record record;
     lk_pool src, dst;
     lk_sampler *sampler;
@@ -28,7 +29,11 @@ typedef struct trainer {
     lk_history history;
 
     int64_t first, saved_iteration;
-    double start, saved_at, history_seconds; /* of the clock; of the model's life before this run */
+    double start, saved_at, backup_at; /* of the clock */
+    double earlier_seconds;            /* of training, before this run */
+    lk_watch watch;
+    lk_now_set watched; /* the settings under which it watches */
+    int returns;        /* to the last save, in this run */
     recent losses;
     lk_progress progress;
     double told_at;
@@ -106,22 +111,36 @@ static void tell_end(const trainer *t, double seconds) {
 
 /* ---- In between ------------------------------------------------------------------------------------------ */
 
-static void draw_preview(trainer *t) {
+/* Into preview/NAME. A preview that cannot be written ends no training. */
+static void draw_preview(trainer *t, const char *name) {
     lk_error err = {0};
-    preview_wanted = 0;
-    char *folder = lk_path_join(t->job->model_dir, "preview", &err);
-    char *path = folder ? lk_path_join(folder, "preview.png", &err) : NULL;
-    bool ok = path && lk_make_dirs(folder, &err);
+    char *path = lk_format(&err, "%s/preview/%s", t->job->model_dir, name), *slash = path ? strrchr(path, '/') : NULL;
+    bool ok = path != NULL;
+    if (ok) {
+        *slash = 0;
+        ok = lk_make_dirs(path, &err);
+        *slash = '/';
+    }
     if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, &err);
     ok = ok && t->preview && lk_preview_draw(t->preview, t->network.exec, path, &err);
     if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
     free(path);
-    free(folder);
+}
+
+static void draw_newest(trainer *t) {
+    preview_wanted = 0;
+    draw_preview(t, "preview.png");
+}
+
+static void keep_preview(trainer *t) {
+    char name[64];
+    snprintf(name, sizeof name, "history/%09lld.png", (long long)t->record.iteration);
+    draw_preview(t, name);
 }
 
 static bool save(trainer *t, lk_error *err) {
     if (t->saved_iteration == t->record.iteration) return true;
-    t->record.seconds = t->history_seconds + lk_now() - t->start;
+    t->record.seconds = t->earlier_seconds + lk_now() - t->start;
     t->record.optimizer_steps = lk_nn_steps(t->network.exec);
     if (!lk_history_sync(&t->history, err)) return false;
     t->record.history_bytes = t->history.bytes;
@@ -130,19 +149,40 @@ static bool save(trainer *t, lk_error *err) {
     return true;
 }
 
+static bool is_multiple(int64_t iteration, int64_t every) { return every > 0 && iteration % every == 0; }
+
+static bool backup_is_due(const trainer *t, const lk_train_options *o) {
+    return is_multiple(t->record.iteration, o->backup_every_iterations) ||
+           (o->backup_every > 0 && lk_now() - t->backup_at >= o->backup_every);
+}
+
 static bool save_is_due(const trainer *t, const lk_train_options *o) {
     return (o->save_every > 0 && lk_now() - t->saved_at >= o->save_every) ||
-           (o->save_every_iterations > 0 && t->record.iteration % o->save_every_iterations == 0);
+           is_multiple(t->record.iteration, o->save_every_iterations);
 }
 
 /* A save that fails ends no training: the one before stands, and the disk may have room again at the next. */
-static void save_on_the_way(trainer *t) {
+static void save_on_the_way(trainer *t, bool backup) {
     lk_error err = {0};
-    if (!save(t, &err))
+    bool ok = save(t, &err);
+    if (!ok)
         lk_log(LK_LOG_WARN, "iteration %lld could not be saved, the save before it stands: %s",
                (long long)t->record.iteration, err.message);
     t->saved_at = lk_now();
-    draw_preview(t);
+    draw_newest(t);
+    if (!backup) return;
+    t->backup_at = lk_now();
+    if (ok && !lk_backup_make(t->job->model_dir, &t->record, &err)) lk_log(LK_LOG_WARN, "%s", err.message);
+}
+
+/* While the loss leaps nothing is saved: it may not come back, and the last save is what training returns to. */
+static void between_steps(trainer *t, const lk_train_options *o) {
+    bool backup = backup_is_due(t, o);
+    if (t->watch.leapt == 0 && (backup || save_is_due(t, o)))
+        save_on_the_way(t, backup);
+    else if (preview_wanted)
+        draw_newest(t);
+    if (is_multiple(t->record.iteration, o->preview_every)) keep_preview(t);
 }
 
 static bool finished(const trainer *t, const lk_train_options *o) {
@@ -166,44 +206,92 @@ static bool fit_network(trainer *t, const lk_now_set *now, lk_error *err) {
     return lk_network_fit(&t->network, &t->record.config, now, t->record.iteration, now->options.seed, err);
 }
 
-static bool learn(trainer *t, const lk_batch *b, lk_error *err) {
+/* The loss may change for a reason when settings do: the watch begins again then. */
+static bool still_learns(trainer *t, const lk_now_set *now, float src, float dst) {
+    if (memcmp(&t->watched, now, sizeof *now) != 0) t->watch = (lk_watch){0};
+    memcpy(&t->watched, now, sizeof *now);
+    return lk_watch_losses(&t->watch, (double)src, (double)dst);
+}
+
+/* *well: the loss says that training has not collapsed. */
+static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     const lk_swap_config *c = &t->record.config;
     lk_nn_adam adam = lk_swap_optimizer(c);
     float src, dst;
+    adam.rate *= (float)(b->now.options.rate / 100);
     if (!fit_network(t, &b->now, err)) return false;
     fill_inputs(t->network.exec, b, c->resolution);
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))
         return lk_fail(err, LK_ERR_UNSUPPORTED, "the losses of this model have no such weights");
     if (!lk_nn_step(t->network.exec, &adam, err)) return false;
     lk_swap_losses(t->network.exec, &src, &dst);
-    if (!isfinite(src) || !isfinite(dst))
-        return lk_fail(err, LK_ERR_UNSUPPORTED,
-                       "training collapsed at iteration %lld: the loss is no number any more; iteration %lld is saved",
-                       (long long)b->iteration, (long long)t->saved_iteration);
+    *well = still_learns(t, &b->now, src, dst);
+    if (!*well) return true;
     t->record.iteration++;
     t->record.position += b->count;
     note_losses(&t->losses, src, dst);
-    return lk_history_add(&t->history, t->record.iteration, t->history_seconds + lk_now() - t->start, (double)src,
+    return lk_history_add(&t->history, t->record.iteration, t->earlier_seconds + lk_now() - t->start, (double)src,
                           (double)dst, b->count, err);
 }
 
-static bool step(trainer *t, lk_now_set *now, lk_error *err) {
+static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
     lk_batch *b = lk_sampler_next(t->sampler, err);
     if (!b) return false;
-    bool ok = learn(t, b, err);
-    *now = b->now;
+    bool ok = learn(t, b, well, err);
+    memcpy(now, &b->now, sizeof *now);
     lk_sampler_give_back(t->sampler, b);
+    return ok;
+}
+
+static bool start_sampler(trainer *t, lk_error *err) {
+    int threads = lk_threads() < MOST_SAMPLERS ? lk_threads() : MOST_SAMPLERS;
+    const lk_record *r = &t->record;
+    lk_sampler_stop(t->sampler);
+    t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
+                                  r->turn, threads, err);
+    return t->sampler != NULL;
+}
+
+/* Training collapsed: back to the last save, and on from there with other random draws. */
+static bool go_back(trainer *t, lk_error *err) {
+    int64_t collapsed = t->record.iteration;
+    if (t->saved_iteration < 0 || ++t->returns > MOST_RETURNS)
+        return lk_fail(
+            err, LK_ERR_UNSUPPORTED,
+            "training collapsed at iteration %lld: the loss is no number, or leapt and stayed there; %s; lower "
+            "--rate or a style power, or restore an earlier backup",
+            (long long)collapsed,
+            t->saved_iteration < 0 ? "nothing was saved yet"
+                                   : "other random draws did not help, and the last good save stands");
+    lk_record saved;
+    bool found;
+    uint64_t turn = t->record.turn + 1;
+    if (!lk_folder_open(t->job->model_dir, &saved, true, &found, err)) return false;
+    if (!found) return lk_fail(err, LK_ERR_NOT_FOUND, "%s is empty now", t->job->model_dir);
+    t->record.iteration = saved.iteration;
+    t->record.position = saved.position;
+    t->record.turn = turn;
+    lk_log(LK_LOG_WARN,
+           "training collapsed at iteration %lld: the loss is no number, or leapt and stayed there; going on from the "
+           "last "
+           "good save, iteration %lld",
+           (long long)collapsed, (long long)saved.iteration);
+    lk_history_close(&t->history);
+    bool ok = lk_network_load(&t->network, t->job->model_dir, &saved, err) &&
+              lk_history_open(&t->history, t->job->model_dir, saved.history_bytes, err) && start_sampler(t, err);
+    t->watch = (lk_watch){0};
+    t->saved_iteration = t->told_iteration = saved.iteration;
+    lk_record_free(&saved);
     return ok;
 }
 
 static bool loop(trainer *t, lk_now_set *now, lk_error *err) {
     while (!finished(t, &now->options)) {
-        if (!step(t, now, err)) return false;
+        bool well = true;
+        if (!step(t, now, &well, err)) return false;
+        if (!well && !go_back(t, err)) return false;
         tell_progress(t, &now->options);
-        if (save_is_due(t, &now->options))
-            save_on_the_way(t);
-        else if (preview_wanted)
-            draw_preview(t);
+        if (well) between_steps(t, &now->options);
     }
     return save(t, err);
 }
@@ -221,26 +309,65 @@ static size_t picture_budget(void) {
     return (size_t)free_kib * 1024 / 2;
 }
 
+static bool from_another(trainer *t, lk_error *err) {
+    lk_record other;
+    bool found;
+    const char *dir = t->job->init_from;
+    if (!lk_folder_open(dir, &other, false, &found, err)) return false;
+    if (!found) return lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model to begin with: there is no model.json", dir);
+    bool ok = lk_network_take(&t->network, dir, &other, err);
+    if (ok)
+        lk_log(LK_LOG_INFO, "%s begins with the weights of %s, iteration %lld%s", t->job->model_dir, dir,
+               (long long)other.iteration, other.pretraining ? " (pretrained: what belongs to a side is fresh)" : "");
+    lk_record_free(&other);
+    return ok;
+}
+
+static bool from_pretraining(trainer *t, lk_error *err) {
+    lk_record *r = &t->record;
+    r->pretraining = true; /* of the save that is read */
+    bool ok = lk_network_take(&t->network, t->job->model_dir, r, err) &&
+              lk_record_add_change(r, "pretraining", "yes", "no", err);
+    lk_log(LK_LOG_INFO, "%s was pretrained for %lld iterations; what belongs to a side is fresh, and it begins at 0",
+           t->job->model_dir, (long long)r->iteration);
+    r->pretraining = false;
+    r->iteration = r->position = 0;
+    r->seconds = 0;
+    return ok;
+}
+
+static bool first_weights(trainer *t, lk_error *err) {
+    switch (t->how) {
+    case LK_GOES_ON:
+        return lk_network_load(&t->network, t->job->model_dir, &t->record, err);
+    case LK_FROM_ANOTHER:
+        return from_another(t, err);
+    case LK_FROM_PRETRAINING:
+        return from_pretraining(t, err);
+    case LK_FRESH:
+        break;
+    }
+    return true;
+}
+
 static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     const char *dir = t->job->model_dir;
     lk_record *r = &t->record;
     if ((t->lock = lk_folder_lock(dir, err)) < 0) return false;
     lk_folder_clean(dir);
-    if (!lk_start_record(t->job, r, &t->fresh, err) || !lk_settings_at(&r->settings, r->iteration, now, err))
+    if (!lk_start_record(t->job, r, &t->how, err) || !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
     size_t budget = picture_budget() / 2;
-    if (!lk_pool_open(&t->src, "src", &r->src, &r->config, budget, err) ||
-        !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, budget, err))
+    if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
+        !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;
-    if (!lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err)) return false;
-    if (!t->fresh && !lk_network_load(&t->network, dir, r, err)) return false;
-    int threads = lk_threads() < MOST_SAMPLERS ? lk_threads() : MOST_SAMPLERS;
-    t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
-                                  r->turn, threads, err);
-    if (!t->sampler || !lk_history_open(&t->history, dir, t->fresh ? 0 : r->history_bytes, err)) return false;
+    if (!lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
+        !start_sampler(t, err))
+        return false;
+    if (!lk_history_open(&t->history, dir, t->how == LK_GOES_ON ? r->history_bytes : 0, err)) return false;
     t->first = r->iteration;
-    t->saved_iteration = t->fresh ? -1 : r->iteration;
-    t->history_seconds = r->seconds;
+    t->saved_iteration = t->how == LK_GOES_ON ? r->iteration : -1;
+    t->earlier_seconds = r->seconds;
     return true;
 }
 
@@ -253,7 +380,7 @@ static void close_all(trainer *t, bool begun) {
     lk_pool_close(&t->dst);
     if (t->history.path) lk_history_close(&t->history);
     lk_record_free(&t->record);
-    if (t->lock >= 0 && !begun && t->fresh) {
+    if (t->lock >= 0 && !begun && t->how != LK_GOES_ON) {
         char *lock = lk_path_join(t->job->model_dir, ".lock", NULL);
         if (lock) unlink(lock);
         free(lock);
@@ -264,8 +391,8 @@ static void close_all(trainer *t, bool begun) {
 
 static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *err) {
     tell_plan(t, now);
-    draw_preview(t);
-    t->start = t->saved_at = t->told_at = lk_now();
+    draw_newest(t);
+    t->start = t->saved_at = t->backup_at = t->told_at = lk_now();
     t->told_iteration = t->first;
     char *what = lk_format(err, "training %s", t->job->model_dir);
     if (!what) return false;
@@ -274,7 +401,7 @@ static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *
     double seconds = lk_now() - t->start;
     lk_progress_end(&t->progress);
     free(what);
-    if (ok) draw_preview(t);
+    if (ok) draw_newest(t);
     tell_end(t, seconds);
     if (report)
         *report = (lk_train_report){
@@ -291,7 +418,7 @@ static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *
 bool lk_train(const lk_train_job *job, lk_train_report *report, lk_error *err) {
     trainer *t = lk_alloc(1, sizeof *t, err);
     if (!t) return false;
-    *t = (trainer){.job = job, .lock = -1, .fresh = true, .history.fd = -1};
+    *t = (trainer){.job = job, .lock = -1, .history.fd = -1};
     lk_now_set now;
     bool begun = open_all(t, &now, err), ok = begun && run(t, &now, report, err);
     close_all(t, begun);

@@ -57,7 +57,7 @@ static int status_of(pid_t child) {
 static void test_killed(void **state) {
     (void)state;
     const char *wanted = getenv("LIKENESS_KILLS");
-    int kills = wanted ? atoi(wanted) : 8, alive = 0;
+    int kills = wanted ? atoi(wanted) : 5, alive = 0;
     char *model = lk_path_join(folder, "killed", NULL);
     lk_rng random = lk_rng_make(11, 11);
     int64_t saved = 0;

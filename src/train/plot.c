@@ -1,0 +1,242 @@
+/* Losses over a model's life as a picture: each side smoothed over its noise, on a logarithmic scale, with lines where
+ * options changed. */
+#include "internal.h"
+#include "likeness/media.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LEFT       64 /* margins, pixels */
+#define RIGHT      16
+#define TOP        56
+#define BOTTOM     36
+#define SMOOTH     40 /* rows over which the line is averaged, at most a twentieth of them */
+#define MOST_MARKS 200
+
+typedef struct row {
+    double iteration, loss[2];
+} row;
+
+typedef struct plot {
+    lk_image image;
+    row *rows;
+    int count;
+    double least_x, most_x, least_y, most_y; /* y: log10 of the loss */
+} plot;
+
+typedef struct color {
+    uint8_t r, g, b;
+} color;
+
+static const color paper = {255, 255, 255}, ink = {40, 40, 40}, grid_ink = {225, 225, 225}, mark_ink = {150, 110, 190};
+static const color sides[2] = {{30, 100, 200}, {220, 110, 20}};
+static const color pale[2] = {{190, 210, 240}, {248, 220, 190}};
+
+/* ---- Ink ------------------------------------------------------------------------------------------------- */
+
+static void dot(lk_image *m, int x, int y, color c) {
+    if (x < 0 || y < 0 || x >= m->width || y >= m->height) return;
+    uint8_t *p = lk_row_u8(m, y) + 3 * x;
+    p[0] = c.r;
+    p[1] = c.g;
+    p[2] = c.b;
+}
+
+static void line(lk_image *m, double x0, double y0, double x1, double y1, color c) {
+    int steps = (int)fmax(1, ceil(fmax(fabs(x1 - x0), fabs(y1 - y0))));
+    for (int i = 0; i <= steps; i++) {
+        double t = (double)i / steps;
+        dot(m, (int)lround(x0 + t * (x1 - x0)), (int)lround(y0 + t * (y1 - y0)), c);
+    }
+}
+
+/* 3×5 pixels a letter, drawn twice as large; one octal digit a row. */
+#define GLYPH 8 /* pixels from letter to letter */
+static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz-.,=/:@%+";
+static const char *const glyphs[] = {"75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757",
+                                     "75717", "25755", "65656", "34443", "65556", "74747", "74744", "34553", "55755",
+                                     "72227", "11152", "55655", "44447", "57755", "65555", "25552", "65644", "25563",
+                                     "65655", "34216", "72222", "55557", "55552", "55775", "55255", "55222", "71247",
+                                     "00700", "00002", "00024", "07070", "11244", "02020", "25743", "51245", "02720"};
+
+static void text(lk_image *m, int x, int y, const char *s, color c) {
+    for (; *s; s++, x += GLYPH) {
+        const char *at = strchr(letters, *s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
+        if (!at) continue;
+        for (int k = 0; k < 60; k++) {
+            int gx = k % 6, gy = k / 6;
+            if ((glyphs[at - letters][gy / 2] - '0') >> (2 - gx / 2) & 1) dot(m, x + gx, y + gy, c);
+        }
+    }
+}
+
+/* ---- Where things lie ------------------------------------------------------------------------------------ */
+
+static double place_x(const plot *p, double iteration) {
+    return LEFT + (iteration - p->least_x) / (p->most_x - p->least_x) * (p->image.width - LEFT - RIGHT - 1);
+}
+
+static double place_y(const plot *p, double log_loss) {
+    return TOP + (p->most_y - log_loss) / (p->most_y - p->least_y) * (p->image.height - TOP - BOTTOM - 1);
+}
+
+static void find_range(plot *p) {
+    p->least_x = p->rows[0].iteration;
+    p->most_x = fmax(p->rows[p->count - 1].iteration, p->least_x + 1);
+    p->least_y = INFINITY;
+    p->most_y = -INFINITY;
+    for (int i = 0; i < p->count; i++)
+        for (int side = 0; side < 2; side++) {
+            double y = log10(fmax(p->rows[i].loss[side], 1e-9));
+            p->least_y = fmin(p->least_y, y);
+            p->most_y = fmax(p->most_y, y);
+        }
+    p->least_y -= 0.02;
+    p->most_y += 0.02;
+}
+
+/* ---- The parts ------------------------------------------------------------------------------------------- */
+
+static void draw_loss_scale(plot *p) {
+    static const double steps[] = {1, 2, 5};
+    double last = INFINITY;
+    for (int k = (int)floor(p->least_y) * 3; k <= (int)ceil(p->most_y) * 3 + 3; k++) {
+        int power = (int)floor(k / 3.0);
+        double value = steps[k - 3 * power] * pow(10, power), y = place_y(p, log10(value));
+        if (log10(value) < p->least_y || log10(value) > p->most_y || last - y < 14) continue;
+        last = y;
+        char label[32];
+        snprintf(label, sizeof label, "%.4g", value);
+        line(&p->image, LEFT, y, p->image.width - RIGHT - 1, y, grid_ink);
+        text(&p->image, LEFT - 6 - (int)strlen(label) * GLYPH, (int)y - 5, label, ink);
+    }
+}
+
+static void draw_iteration_scale(plot *p) {
+    double span = p->most_x - p->least_x, step = pow(10, floor(log10(span / 4)));
+    if (span / step > 20) step *= 5;
+    if (span / step > 10) step *= 2;
+    step = fmax(step, 1);
+    for (double at = ceil(p->least_x / step) * step; at <= p->most_x; at += step) {
+        char label[32];
+        snprintf(label, sizeof label, "%.0f", at);
+        double x = place_x(p, at);
+        int width = (int)strlen(label) * GLYPH, left = (int)x - width / 2;
+        if (left + width > p->image.width) left = p->image.width - width;
+        line(&p->image, x, TOP, x, p->image.height - BOTTOM, grid_ink);
+        text(&p->image, left, p->image.height - BOTTOM + 8, label, ink);
+    }
+    text(&p->image, LEFT, p->image.height - 14, "iteration", ink);
+}
+
+static void draw_mark(plot *p, double iteration, const char *label, int *count) {
+    if (iteration < p->least_x || iteration > p->most_x || *count >= MOST_MARKS) return;
+    double x = place_x(p, iteration);
+    int width = (int)strlen(label) * GLYPH, left = (int)x + 3;
+    if (left + width > p->image.width) left = (int)x - 3 - width;
+    for (int y = TOP; y < p->image.height - BOTTOM; y += 3) dot(&p->image, (int)x, y, mark_ink);
+    text(&p->image, left, TOP - 38 + *count % 3 * 12, label, mark_ink);
+    ++*count;
+}
+
+static void draw_marks(plot *p, const lk_record *r) {
+    int count = 0;
+    char label[80];
+    const json_t *change;
+    size_t i;
+    json_array_foreach(r->changes, i, change) {
+        snprintf(label, sizeof label, "%s=%s", json_string_value(json_object_get(change, "option")),
+                 json_string_value(json_object_get(change, "to")));
+        draw_mark(p, (double)json_integer_value(json_object_get(change, "iteration")), label, &count);
+    }
+    for (int k = 0; k < r->settings.count; k++) {
+        const lk_setting *s = &r->settings.items[k];
+        for (int n = 1; n < s->count; n++) {
+            snprintf(label, sizeof label, "%s=%s", s->option->name, s->steps[n].value);
+            draw_mark(p, (double)s->steps[n].from, label, &count);
+        }
+    }
+}
+
+static void draw_points(plot *p) {
+    for (int side = 0; side < 2; side++)
+        for (int i = 0; i < p->count; i++)
+            dot(&p->image, (int)lround(place_x(p, p->rows[i].iteration)),
+                (int)lround(place_y(p, log10(fmax(p->rows[i].loss[side], 1e-9)))), pale[side]);
+}
+
+static void draw_line(plot *p, int side) {
+    int over = p->count / 20 < SMOOTH ? p->count / 20 : SMOOTH;
+    double mean = p->rows[0].loss[side], weight = 1.0 / (over + 1), x0 = 0, y0 = 0;
+    for (int i = 0; i < p->count; i++) {
+        mean += (p->rows[i].loss[side] - mean) * fmax(weight, 1.0 / (i + 1));
+        double x = place_x(p, p->rows[i].iteration), y = place_y(p, log10(fmax(mean, 1e-9)));
+        if (i > 0) {
+            line(&p->image, x0, y0, x, y, sides[side]);
+            line(&p->image, x0, y0 + 1, x, y + 1, sides[side]);
+        }
+        x0 = x;
+        y0 = y;
+    }
+}
+
+static void draw(plot *p, const lk_record *r) {
+    find_range(p);
+    for (int y = 0; y < p->image.height; y++)
+        for (int x = 0; x < p->image.width; x++) dot(&p->image, x, y, paper);
+    draw_loss_scale(p);
+    draw_iteration_scale(p);
+    draw_marks(p, r);
+    draw_points(p);
+    draw_line(p, 0);
+    draw_line(p, 1);
+    line(&p->image, LEFT, TOP, LEFT, p->image.height - BOTTOM, ink);
+    line(&p->image, LEFT, p->image.height - BOTTOM, p->image.width - RIGHT - 1, p->image.height - BOTTOM, ink);
+    text(&p->image, LEFT, 4, "loss", ink);
+    text(&p->image, LEFT + 6 * GLYPH, 4, "src", sides[0]);
+    text(&p->image, LEFT + 10 * GLYPH, 4, "dst", sides[1]);
+}
+
+/* ---- history.csv ----------------------------------------------------------------------------------------- */
+
+static bool read_rows(plot *p, const char *path, lk_error *err) {
+    void *data;
+    size_t size;
+    if (!lk_file_read(path, LK_MIB(256), &data, &size, err)) return false;
+    int room = 0;
+    for (const char *c = data; *c; c++) room += *c == '\n';
+    p->rows = lk_alloc((size_t)room + 1, sizeof *p->rows, err);
+    bool ok = p->rows != NULL;
+    char *save = NULL;
+    for (char *l = ok ? strtok_r(data, "\n", &save) : NULL; l && p->count < room; l = strtok_r(NULL, "\n", &save)) {
+        row *r = &p->rows[p->count];
+        if (sscanf(l, "%lf,%*f,%lf,%lf", &r->iteration, &r->loss[0], &r->loss[1]) == 3 && isfinite(r->loss[0]) &&
+            isfinite(r->loss[1]) && isfinite(r->iteration) && (p->count == 0 || r->iteration > r[-1].iteration))
+            p->count++;
+    }
+    free(data);
+    if (ok && p->count == 0) ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no losses yet", path);
+    return ok;
+}
+
+bool lk_model_plot(const char *model_dir, const char *png, int width, int height, lk_error *err) {
+    if (width < 200 || height < 150 || width > 8192 || height > 8192)
+        return lk_fail(err, LK_ERR_USAGE, "a plot has 200×150 to 8192×8192 pixels, not %d×%d", width, height);
+    lk_record r;
+    bool found;
+    if (!lk_folder_open(model_dir, &r, false, &found, err)) return false;
+    if (!found) return lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model: there is no model.json", model_dir);
+    plot p = {0};
+    char *path = lk_path_join(model_dir, "history.csv", err);
+    bool ok = path && read_rows(&p, path, err) && lk_image_alloc(&p.image, width, height, 3, LK_U8, err);
+    if (ok) {
+        draw(&p, &r);
+        ok = lk_image_save(&p.image, png, 0, err);
+    }
+    lk_image_free(&p.image);
+    free(p.rows);
+    free(path);
+    lk_record_free(&r);
+    return ok;
+}
