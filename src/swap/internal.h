@@ -46,7 +46,7 @@ typedef struct lk_swap_net {
 } lk_swap_net;
 
 /* Makes every parameter of the model, so that its weights load whatever the graph is for. */
-void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_config *c);
+void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t);
 
 typedef enum lk_swap_kind { LK_SRC, LK_DST, LK_SWAPPED, LK_KINDS } lk_swap_kind;
 typedef struct lk_swap_pictures {
@@ -56,6 +56,10 @@ typedef struct lk_swap_pictures {
 /* faces: [K, 3, R, R] in [0, 1]: `batch` of src when images or masks of LK_SRC are wanted, then `batch` of dst.
  * Wants are bits 1 << kind. */
 lk_swap_pictures lk_swap_draw(lk_swap_net *net, lk_nn_t faces, int batch, unsigned images, unsigned masks, bool scales);
+
+/* graphs.c: as lk_swap_training_graph and lk_swap_predict_graph, of any table. */
+lk_nn_graph *lk_swap_build_training(const lk_swap_table *t, unsigned terms, int batch, lk_error *err);
+lk_nn_graph *lk_swap_build_prediction(const lk_swap_table *t, int batch, bool both, lk_error *err);
 
 /* objective.c */
 void lk_swap_add_losses(lk_swap_net *net, const lk_swap_pictures *p, lk_nn_t target, lk_nn_t mask, unsigned terms);

@@ -59,9 +59,8 @@ static lk_swap_branch branch_layers(lk_nn_graph *g, const lk_swap_table *t, cons
     return b;
 }
 
-void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_config *c) {
-    *net = (lk_swap_net){.g = g, .table = lk_swap_table_of(c)};
-    const lk_swap_table *t = &net->table;
+void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t) {
+    *net = (lk_swap_net){.g = g, .table = *t};
     int in = 3;
     for (int i = 0; i < LK_DOWNS; i++) {
         char name[16];
