@@ -59,6 +59,9 @@ bool lk_frame_rgb(lk_frame *f, lk_rect window, lk_pixel type, lk_image *rgb, lk_
 /* Put pixels back. Copies the frame first if it is shared. With subsampled chroma, only chroma samples that lie
  * wholly inside the window change: choose even windows. */
 bool lk_frame_set_rgb(lk_frame *f, lk_rect window, const lk_image *rgb, lk_error *err);
+/* How opaque each pixel is, float or 8-bit, one channel, of the frame's size; kept with 8 bits, for a writer with alpha. A
+ * frame that has none is transparent there. */
+bool lk_frame_set_alpha(lk_frame *f, const lk_image *alpha, lk_error *err);
 /* A frame of one's own (8-bit RGB), for writing pictures and made-up videos. time in seconds. */
 lk_frame *lk_frame_new(const lk_image *rgb, int64_t index, double time, lk_error *err);
 lk_frame *lk_frame_ref(lk_frame *f); /* one more owner, to be freed too; NULL: out of memory */
@@ -67,14 +70,14 @@ void lk_frame_free(lk_frame *f);
 typedef struct lk_writer_options {
     int crf; /* 0–51; used unless lossless */
     bool lossless;
-    const char *codec;   /* libav's name; NULL: libx264 */
+    const char *codec;   /* libav's name; NULL: libx264, with alpha ProRes 4444 in .mov and FFV1 elsewhere */
     const char *preset;  /* of the codec; NULL: "medium" */
     double fps;          /* for a writer without a reader to copy from; 0: 25 */
     const char *comment; /* metadata: says that the video was made */
     bool folder;         /* a folder of PNGs, whatever the path looks like */
-    const char
-        *parts; /* a folder for the encoded video in parts, until it is put together; NULL: none; not with `folder` */
-    int part_frames; /* frames in a part */
+    bool alpha;          /* a fourth channel, of lk_frame_set_alpha */
+    const char *parts;   /* a folder for the encoded video in parts, until it is whole; NULL: none; not for `folder` */
+    int part_frames;     /* frames in a part */
 } lk_writer_options;
 
 /* Encoding runs on a thread of its own. With `like` the output takes over its timestamps, colour description,

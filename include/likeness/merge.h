@@ -63,6 +63,7 @@ typedef struct lk_merge_options {
     char *who;       /* which faces: all, largest, left, right, at:X,Y, track:N or like:FILE.faces; NULL: all */
     lk_strings also; /* MODEL_DIR=WHICH: other models for other people */
     char *session;   /* options by frame, JSON Lines; NULL: none */
+    bool alpha;      /* the mask as a fourth channel */
     int crf;
     bool lossless;
     char *codec;        /* libav's name; NULL: H.264 */

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- The codec and its pixels ---------------------------------------------------------------------------- */
 
@@ -81,8 +82,19 @@ static bool to_format(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
 /* ---- Opening --------------------------------------------------------------------------------------------- */
 
 bool lk_encoder_find(lk_encoder *e, const char *path, lk_error *err) {
-    const char *name = e->options.codec ? e->options.codec : "libx264";
+    size_t n = strlen(path);
+    const char *usual = !e->options.alpha                            ? "libx264"
+                        : n > 4 && !strcasecmp(path + n - 4, ".mov") ? "prores_ks"
+                                                                     : "ffv1";
+    const char *name = e->options.codec ? e->options.codec : usual;
+    enum AVPixelFormat plain;
     e->av_codec = avcodec_find_encoder_by_name(name);
+    if (e->av_codec && e->options.alpha && lk_alpha_format(e->av_codec, AV_PIX_FMT_YUV420P, &plain) == AV_PIX_FMT_NONE)
+        return lk_fail(
+            err, LK_ERR_USAGE,
+            "%s: the encoder %s has no place for alpha; choose prores_ks (.mov), ffv1 (.mkv), or a folder of "
+            "PNGs",
+            path, name);
     if (e->av_codec && e->av_codec->type == AVMEDIA_TYPE_VIDEO) return true;
     return lk_fail(err, LK_ERR_USAGE, "%s: this machine's FFmpeg has no video encoder named %s; see ffmpeg -encoders",
                    path, name);
@@ -193,12 +205,13 @@ static int64_t place(lk_encoder *e, const lk_frame *f) {
 /* What is decided once for the video, by the first frame that comes. */
 static void choose(lk_encoder *e, const AVFrame *av) {
     bool rgb = is_rgb(av->format);
-    if (rgb && e->options.lossless && !e->options.codec) {
+    if (rgb && e->options.lossless && !e->options.codec && !e->options.alpha) {
         const AVCodec *exact = avcodec_find_encoder_by_name("libx264rgb");
         /* which takes packed 8-bit RGB, but decodes to planes: those only have to be put in its order */
         if (exact && (takes(exact, av->format) || av->format == AV_PIX_FMT_GBRP)) e->av_codec = exact;
     }
-    e->format = choose_format(e, av);
+    e->format = e->options.alpha ? lk_alpha_format(e->av_codec, av->format, &e->plain) : choose_format(e, av);
+    if (!e->options.alpha) e->plain = e->format;
     e->width = av->width;
     e->height = av->height;
 }
@@ -215,7 +228,8 @@ bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err) {
     else if (f->av->width != e->width || f->av->height != e->height)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "%s: frame %lld has %d×%d pixels, the ones before have %d×%d", e->path,
                        index, f->av->width, f->av->height, e->width, e->height);
-    if (!to_format(f, e->format, err)) return lk_fail_in(err, "%s, frame %lld", e->path, index);
+    if (!to_format(f, e->plain, err) || (e->options.alpha && !lk_frame_add_alpha(f, e->format, err)))
+        return lk_fail_in(err, "%s, frame %lld", e->path, index);
     if (!e->codec && !open_encoder(e, f->av, err)) return false;
     int64_t duration = f->duration > 0 ? av_rescale_q(f->duration, f->time_base, e->time_base) : 0;
     if (duration <= 0) duration = av_rescale_q(1, av_inv_q(e->rate), e->time_base);
@@ -275,7 +289,7 @@ static bool start_muxer(lk_encoder *e, const lk_part_head *head, lk_error *err) 
     av->color_primaries = head->primaries;
     av->color_trc = head->transfer;
     av->chroma_location = head->chroma;
-    if (is_rgb(head->format) && e->options.lossless && !e->options.codec) choose(e, av);
+    if (is_rgb(head->format) && e->options.lossless && !e->options.codec && !e->options.alpha) choose(e, av);
     bool ok = open_codec(e, av, err) && lk_muxer_start(e->muxer, e->codec, e->rate, head->from, head->shift, err);
     av_frame_free(&av);
     return ok;

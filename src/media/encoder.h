@@ -15,7 +15,7 @@ typedef struct lk_encoder {
     AVCodecContext *codec; /* opened with the first frame */
     AVPacket *packet;
     lk_muxer *muxer;
-    enum AVPixelFormat format;
+    enum AVPixelFormat format, plain; /* as encoded; the same without alpha */
     AVRational time_base, rate;
     bool keeps_time, partial; /* timestamps are those of a video; only a part of it */
     int64_t start, shift;     /* of the input's video stream; what is taken off all times */

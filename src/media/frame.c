@@ -45,7 +45,8 @@ lk_frame *lk_frame_ref(lk_frame *f) {
     *r = *f;
     r->av = av_frame_clone(f->av);
     r->name = f->name ? lk_strdup(f->name, NULL) : NULL;
-    if (r->av && !r->name == !f->name) return r;
+    r->alpha = f->alpha ? av_buffer_ref(f->alpha) : NULL;
+    if (r->av && !r->name == !f->name && !r->alpha == !f->alpha) return r;
     lk_frame_free(r);
     return NULL;
 }
@@ -53,6 +54,7 @@ lk_frame *lk_frame_ref(lk_frame *f) {
 void lk_frame_free(lk_frame *f) {
     if (!f) return;
     av_frame_free(&f->av);
+    av_buffer_unref(&f->alpha);
     free(f->name);
     free(f);
 }

@@ -14,6 +14,7 @@ struct lk_frame {
     int64_t index, duration; /* duration in time_base, 0 when unknown */
     bool picture;            /* from an image file: matrix and range unsaid mean those of JPEG */
     char *name;
+    AVBufferRef *alpha; /* width × height bytes; NULL: none */
 };
 
 /* What a writer takes over from a reader. */
@@ -74,6 +75,14 @@ bool lk_frame_upright(lk_frame *f, const int32_t *matrix, lk_error *err);
 int lk_matrix_degrees(const int32_t *matrix);
 /* A new AVFrame of that format and size with `like`'s properties. */
 AVFrame *lk_av_frame(enum AVPixelFormat format, int width, int height, const AVFrame *like, lk_error *err);
+
+/* ---- alpha.c: a fourth channel -------------------------------------------------------------------------- */
+
+/* The format with alpha that this encoder takes and that is nearest to `base`, and in *plain what it is without alpha;
+ * AV_PIX_FMT_NONE: the encoder has none. */
+enum AVPixelFormat lk_alpha_format(const AVCodec *codec, enum AVPixelFormat base, enum AVPixelFormat *plain);
+/* The frame, of the plain format, becomes one of the format with alpha. */
+bool lk_frame_add_alpha(lk_frame *f, enum AVPixelFormat format, lk_error *err);
 
 /* ---- folder.c -------------------------------------------------------------------------------------------- */
 

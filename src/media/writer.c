@@ -15,7 +15,7 @@ enum { WAITING = 6 }; /* frames */
 
 struct lk_writer {
     char *path, *temporary, *codec, *preset, *comment, *parts;
-    bool folder;
+    bool folder, alpha;
     lk_encoder encoder;
     int64_t count;
     lk_queue *queue;
@@ -38,10 +38,26 @@ static char *picture_path(const lk_writer *w, const lk_frame *f, lk_error *err) 
     return lk_format(err, "%s/%s.png", w->temporary, f->name);
 }
 
+/* RGB becomes RGBA; a frame without alpha is transparent all over. On failure `rgb` is freed. */
+static bool with_alpha(const lk_frame *f, lk_image *rgb, lk_error *err) {
+    lk_image all;
+    bool ok = lk_image_alloc(&all, rgb->width, rgb->height, 4, LK_U8, err);
+    for (int y = 0; ok && y < rgb->height; y++)
+        for (int x = 0; x < rgb->width; x++) {
+            uint8_t *p = lk_row_u8(&all, y) + 4 * (size_t)x;
+            memcpy(p, lk_row_u8(rgb, y) + 3 * (size_t)x, 3);
+            p[3] = f->alpha ? f->alpha->data[(size_t)y * (size_t)rgb->width + (size_t)x] : 0;
+        }
+    lk_image_free(rgb);
+    *rgb = all;
+    return ok;
+}
+
 static bool add_picture(lk_writer *w, lk_frame *f, lk_error *err) {
     lk_image rgb;
     char *path = picture_path(w, f, err);
     bool ok = path && lk_frame_rgb(f, (lk_rect){0, 0, f->av->width, f->av->height}, LK_U8, &rgb, err);
+    if (ok && w->alpha) ok = with_alpha(f, &rgb, err);
     if (ok) {
         ok = lk_image_save(&rgb, path, 100, err);
         lk_image_free(&rgb);
@@ -148,6 +164,7 @@ lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writ
     lk_writer *w = lk_alloc(1, sizeof *w, err);
     if (!w) return NULL;
     w->folder = o->folder;
+    w->alpha = o->alpha;
     w->path = lk_strdup(path, err);
     size_t length = w->path ? strlen(w->path) : 0;
     while (length > 1 && w->path[length - 1] == '/') w->path[--length] = 0;

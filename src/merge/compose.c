@@ -186,15 +186,16 @@ static uint64_t seed_of(const lk_frame_job *job, int face) {
 }
 
 /* rgb: the whole frame, or no image: then the face's window is taken from the frame and put back. */
-static bool put_face(lk_frame_job *job, const lk_blend *b, int face, lk_image *rgb, lk_error *err) {
+static bool put_face(lk_frame_job *job, const lk_blend *b, int face, lk_image *rgb, lk_image *alpha, lk_error *err) {
     lk_rect w = lk_blend_window(b, lk_frame_width(job->frame), lk_frame_height(job->frame));
     if (w.width == 0) return true;
-    lk_image part = {0};
+    lk_image part = {0}, shown = {0};
+    if (alpha->data) shown = lk_image_view(alpha, w);
     if (rgb->data)
         part = lk_image_view(rgb, w);
     else if (!lk_frame_rgb(job->frame, w, LK_F32, &part, err))
         return false;
-    bool ok = lk_blend_apply(b, &part, w, &job->options, seed_of(job, face), NULL, err);
+    bool ok = lk_blend_apply(b, &part, w, &job->options, seed_of(job, face), alpha->data ? &shown : NULL, err);
     if (ok && !rgb->data) ok = lk_frame_set_rgb(job->frame, w, &part, err);
     if (!rgb->data) lk_image_free(&part);
     return ok;
@@ -204,17 +205,20 @@ bool lk_compose_frame(lk_merge_job *m, lk_frame_job *const *around, int count, i
     lk_frame_job *job = around[own];
     const lk_composite_options *o = &job->options;
     lk_rect all = {0, 0, lk_frame_width(job->frame), lk_frame_height(job->frame)};
-    lk_image rgb = {0};
+    lk_image rgb = {0}, alpha = {0};
     bool ok = true;
-    if (changes_all(o)) ok = lk_frame_rgb(job->frame, all, LK_F32, &rgb, err) && degrade(&rgb, o, err);
+    if (m->o->alpha) ok = lk_image_alloc(&alpha, all.width, all.height, 1, LK_F32, err);
+    if (ok && changes_all(o)) ok = lk_frame_rgb(job->frame, all, LK_F32, &rgb, err) && degrade(&rgb, o, err);
     for (int i = 0; ok && i < job->count; i++) {
         lk_blend b = {0};
-        ok = lk_finished_face(m, around, count, own, i, &b, err) && put_face(job, &b, i, &rgb, err);
+        ok = lk_finished_face(m, around, count, own, i, &b, err) && put_face(job, &b, i, &rgb, &alpha, err);
         lk_blend_free(&b);
     }
     if (ok && o->color_degrade > 0 && !lk_mode_is_raw(o->mode))
         ok = lk_reduce_colors(&rgb, o->color_degrade / 100, err);
     if (ok && rgb.data) ok = lk_frame_set_rgb(job->frame, all, &rgb, err);
+    if (ok && alpha.data) ok = lk_frame_set_alpha(job->frame, &alpha, err);
+    lk_image_free(&alpha);
     lk_image_free(&rgb);
     return ok || lk_fail_in(err, "frame %lld of %s", (long long)job->index, m->input);
 }

@@ -202,6 +202,7 @@ static lk_writer *open_writer(const lk_merge_job *m, const char *parts, const ch
     if (!like) return NULL;
     lk_writer_options w = {.crf = o->crf, .lossless = o->lossless, .codec = o->codec, .preset = o->preset};
     w.folder = o->folder;
+    w.alpha = o->alpha;
     w.comment = MADE_BY;
     w.parts = parts;
     w.part_frames = o->part;
