@@ -101,7 +101,7 @@ void lk_swap_losses(const lk_nn_exec *e, float *src, float *dst);
  * "dst_mask". Every parameter of the model is there, used or not, so its weights load. */
 lk_nn_graph *lk_swap_predict_graph(const lk_swap_config *c, int batch, bool both, lk_error *err);
 
-/* Adam as the model's recipe has it: rate 5e-5, β1 0.5, β2 0.999. */
+/* Adam as the model's recipe has it: rate 5e-5, β1 0.5, β2 0.999; of quick 5e-4, 0.9, 0.999. */
 lk_nn_adam lk_swap_optimizer(const lk_swap_config *c);
 
 #ifdef __cplusplus

@@ -106,7 +106,8 @@ void lk_swap_losses(const lk_nn_exec *e, float *src, float *dst) {
 }
 
 lk_nn_adam lk_swap_optimizer(const lk_swap_config *c) {
-    (void)c;
+    /* Minutes are no time for small steps. */
+    if (c->arch == LK_ARCH_QUICK) return (lk_nn_adam){.rate = 5e-4f, .beta1 = 0.9f, .beta2 = 0.999f, .epsilon = 1e-7f};
     return (lk_nn_adam){.rate = 5e-5f, .beta1 = 0.5f, .beta2 = 0.999f, .epsilon = 1e-7f};
 }
 

@@ -38,7 +38,7 @@ typedef struct own_values {
 } own_values;
 
 static const own_values own[LK_ARCH_COUNT] = {
-    [LK_ARCH_QUICK] = {64, LK_FACE_FULL, {128, 64}, 32, true},
+    [LK_ARCH_QUICK] = {64, LK_FACE_FULL, {128, 64}, 21, true},
     [LK_ARCH_H64] = {64, LK_FACE_HALF, {0, 0}, 0, true},
     [LK_ARCH_H128] = {128, LK_FACE_HALF, {0, 0}, 0, true},
     [LK_ARCH_DF] = {128, LK_FACE_FULL, {0, 0}, 0, false},
