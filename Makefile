@@ -22,6 +22,9 @@ test:
 
 bench: build
 	@tools/setup.sh test
+	@tools/setup.sh clips
+	@cmake --build $(BUILD) --target bench_sampler bench_steps
+	@$(BUILD)/likeness models install --quiet
 	@bench/bench.py $(BUILD)/likeness
 
 install: build
