@@ -65,17 +65,18 @@ class Model(nn.Module):
     def __init__(self, name):
         super().__init__()
         last = torch.tanh if name.startswith("sae") else torch.sigmoid
-        self.sae, self.liae = name.startswith("sae"), name == "liae"
+        self.sae, self.liae = name.startswith("sae"), "liae" in name
         if self.sae:
-            parts = name.split("-")  # sae[-resolution-ae-dims]
+            parts = name.split("-")  # sae[-resolution-ae-dims], or saeliae…
             self.resolution, ae, dims = (int(p) for p in parts[1:]) if len(parts) == 4 else (128, 512, 42)
             e, d, m = 3 * dims, 3 * (dims // 2), int(dims / 1.5)
             self.encoder = nn.Sequential(down(3, e), down(e, 2 * e), down(2 * e, 4 * e), down(4 * e, 8 * e))
             side = self.resolution // 16
-            self.codes = nn.ModuleList([Code(8 * e, side, ae, side, ae, ae)])
-            branches = lambda: nn.ModuleList([Branch(ae, (8 * d, 4 * d, 2 * d), 3, last),
-                                              Branch(ae, (8 * m, 4 * m, 2 * m), 1, torch.sigmoid)])
-            self.decoders = nn.ModuleList([branches(), branches()])
+            low, width = (2 * ae, 4 * ae) if self.liae else (ae, ae)
+            self.codes = nn.ModuleList([Code(8 * e, side, ae, side, low, low) for _ in range(2 if self.liae else 1)])
+            branches = lambda: nn.ModuleList([Branch(width, (8 * d, 4 * d, 2 * d), 3, last),
+                                              Branch(width, (8 * m, 4 * m, 2 * m), 1, torch.sigmoid)])
+            self.decoders = nn.ModuleList([branches() for _ in range(1 if self.liae else 2)])
         else:
             self.resolution = 64 if name == "h64" else 128
             self.encoder = nn.Sequential(down(3, 128), down(128, 256), down(256, 512), down(512, 1024))
@@ -173,4 +174,5 @@ def main():
                       "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -130,6 +130,10 @@ static lk_nn_t describe(lk_nn_graph *g, const op_case *c, const lk_nn_t *x) {
     return -1;
 }
 
+/* Everything that is wrong is told, not only the first. */
+static int wrong;
+#define WRONG(...) (wrong++, printf(__VA_ARGS__), printf("\n"))
+
 /* ‖a − b‖ / ‖b‖ */
 static void agrees(const char *op, int index, const char *what, const float *got, const float *want, size_t n,
                    double tolerance) {
@@ -139,7 +143,7 @@ static void agrees(const char *op, int index, const char *what, const float *got
         norm += (double)want[i] * (double)want[i];
     }
     if (!(sqrt(difference) <= tolerance * sqrt(norm) + 1e-12))
-        fail_msg("%s (case %d), %s: relative difference %g", op, index, what, sqrt(difference / norm));
+        WRONG("%s (case %d), %s: relative difference %g", op, index, what, sqrt(difference / norm));
 }
 
 /* Channels-last to [n, c, h, w]. */
@@ -174,7 +178,7 @@ static lk_nn_exec *compile_case(const op_case *c, int index, int precision, bool
     lk_nn_loss(g, "dot", lk_nn_mul(g, y, r), (float)lk_nn_count(c->output.shape));
     lk_nn_options o = {.train = *train, .keep_gradients = true, .precision = precision, .device = DEVICE};
     lk_nn_exec *e = lk_nn_compile(g, &o, &err);
-    if (!e) fail_msg("%s (case %d): %s", c->op, index, err.message);
+    if (!e) WRONG("%s (case %d): %s", c->op, index, err.message);
     lk_nn_graph_free(g);
     return e;
 }
@@ -191,12 +195,13 @@ static void check(const op_case *c, int index, int precision, double tolerance) 
     lk_error err = {0};
     bool train;
     lk_nn_exec *e = compile_case(c, index, precision, &train);
+    if (!e) return;
     for (int i = 0; i < lk_nn_param_count(e); i++)
         assert_true(lk_nn_param_set(e, i, LK_NN_VALUE, blob + c->inputs[lk_nn_param_name(e, i)[1] - '0'].at));
     lk_nn_adam still = {0, 0.9f, 0.999f, 1e-8f};
     for (int round = 0; round < 3; round++) /* the second run finds the memory used; a GPU records it, and replays */
         if (!(train ? lk_nn_step(e, &still, &err) : lk_nn_run(e, &err)))
-            fail_msg("%s (case %d): %s", c->op, index, err.message);
+            WRONG("%s (case %d), run %d: %s", c->op, index, round, err.message);
     lk_nn_shape s = c->output.shape, got = lk_nn_shape_in(e, lk_nn_find(e, "y"));
     assert_memory_equal(&got, &s, sizeof s);
     float *plain = reordered(lk_nn_data(e, lk_nn_find(e, "y")), s);
@@ -216,13 +221,17 @@ static void check(const op_case *c, int index, int precision, double tolerance) 
 
 static void operators_agree_with_pytorch(void **state) {
     (void)state;
+    wrong = 0;
     assert_in_range(case_count, 50, MOST_CASES - 1);
     for (int i = 0; i < case_count; i++) check(&cases[i], i, LK_NN_F32, 1e-4);
+    assert_int_equal(wrong, 0);
 }
 
 static void operators_agree_in_bfloat16(void **state) {
     (void)state;
+    wrong = 0;
     for (int i = 0; i < case_count; i++) check(&cases[i], i, LK_NN_BF16, 2e-2);
+    assert_int_equal(wrong, 0);
 }
 
 /* The first error sticks, later calls are harmless, and compiling reports it. */

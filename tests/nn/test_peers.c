@@ -56,10 +56,11 @@ static void fill(lk_nn_exec *e, const char *name, int step, int first) {
     }
 }
 
-static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, float *losses) {
+static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, int precision, float *losses) {
     lk_error err = {0};
     lk_nn_graph *g = describe(batch);
-    lk_nn_exec *e = lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = 5, .threads = 1, .peers = with}, &err);
+    lk_nn_exec *e = lk_nn_compile(
+        g, &(lk_nn_options){.train = true, .seed = 5, .threads = 1, .peers = with, .precision = precision}, &err);
     lk_nn_graph_free(g);
     if (!e) fail_msg("%s", err.message);
     lk_nn_adam adam = {1e-3f, 0.5f, 0.999f, 1e-7f};
@@ -72,12 +73,12 @@ static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, float *losses)
     return e;
 }
 
-static void one_step_of_all_is_one_step(void **state) {
-    (void)state;
+static void compare(int precision, double tolerance) {
     int count = lk_nn_peers_count(peers), rank = lk_nn_peers_rank(peers);
     float together[2 * STEPS], alone[2 * STEPS];
-    lk_nn_exec *a = train(BATCH / count, rank * (BATCH / count), peers, together), *b = train(BATCH, 0, NULL, alone);
-    for (int i = 0; i < 2 * STEPS; i++) assert_float_equal(together[i], alone[i], 1e-5f * fabsf(alone[i]));
+    lk_nn_exec *a = train(BATCH / count, rank * (BATCH / count), peers, precision, together),
+               *b = train(BATCH, 0, NULL, precision, alone);
+    for (int i = 0; i < 2 * STEPS; i++) assert_float_equal(together[i], alone[i], (float)tolerance * fabsf(alone[i]));
     for (int i = 0; i < lk_nn_param_count(a); i++) {
         size_t n = lk_nn_count(lk_nn_param_shape(a, i));
         float *p = malloc(n * sizeof *p), *q = malloc(n * sizeof *q);
@@ -87,13 +88,23 @@ static void one_step_of_all_is_one_step(void **state) {
             difference += ((double)p[k] - (double)q[k]) * ((double)p[k] - (double)q[k]);
             norm += (double)q[k] * (double)q[k];
         }
-        if (!(sqrt(difference) <= 1e-4 * sqrt(norm)))
+        if (!(sqrt(difference) <= tolerance * sqrt(norm)))
             fail_msg("%s: relative difference %g", lk_nn_param_name(a, i), sqrt(difference / norm));
         free(p);
         free(q);
     }
     lk_nn_free(a);
     lk_nn_free(b);
+}
+
+static void one_step_of_all_is_one_step(void **state) {
+    (void)state;
+    compare(LK_NN_F32, 1e-4);
+}
+
+static void in_bfloat16_too(void **state) {
+    (void)state;
+    compare(LK_NN_BF16, 2e-2);
 }
 
 /* The first average starts before the last convolution of the backward pass, and the last wait comes at the end. */
@@ -142,9 +153,10 @@ static void rank_0_tells_everyone(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_step_of_all_is_one_step), cmocka_unit_test(averages_overlap_the_backward_pass),
-        cmocka_unit_test(different_networks_are_refused), cmocka_unit_test(rank_0_tells_everyone)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_step_of_all_is_one_step), cmocka_unit_test(in_bfloat16_too),
+                                       cmocka_unit_test(averages_overlap_the_backward_pass),
+                                       cmocka_unit_test(different_networks_are_refused),
+                                       cmocka_unit_test(rank_0_tells_everyone)};
     lk_error err = {0};
     if (!lk_nn_peers_open(&peers, &err)) {
         fprintf(stderr, "%s\n", err.message);

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define MOST_TRIALS 8
+#define MOST_RESULTS 8
 
 static cudaDataType_t type_of(bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; }
 
@@ -50,16 +50,28 @@ static bool run_timed(void *user) {
     return lk_blas_run_layer(t->gpu, t->layer, t->on->x, t->on->w, t->on->y, t->on->bias, t->on->workspace, NULL);
 }
 
+/* What lies in the arena begins at multiples of 64 bytes, a view of it at multiples of 16. */
+static bool align(cublasLtMatmulPreference_t wish) {
+    static const cublasLtMatmulPreferenceAttributes_t names[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    const uint32_t bytes = 16;
+    for (size_t i = 0; i < LK_COUNT(names); i++)
+        if (!ok(cublasLtMatmulPreferenceSetAttribute(wish, names[i], &bytes, sizeof bytes))) return false;
+    return true;
+}
+
 static bool choose(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_trial *on) {
     cublasLtMatmulPreference_t wish = NULL;
-    cublasLtMatmulHeuristicResult_t results[MOST_TRIALS];
+    cublasLtMatmulHeuristicResult_t results[MOST_RESULTS];
     int count = 0;
     size_t most = LK_GPU_MOST_WORKSPACE / 4;
+    int trials = lk_gpu_trials();
     bool asked =
-        ok(cublasLtMatmulPreferenceCreate(&wish)) &&
+        ok(cublasLtMatmulPreferenceCreate(&wish)) && align(wish) &&
         ok(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most)) &&
         ok(cublasLtMatmulAlgoGetHeuristic(gpu->blas, l->product, l->left, l->right, l->result, l->result, wish,
-                                          MOST_TRIALS, results, &count));
+                                          trials < MOST_RESULTS ? trials : MOST_RESULTS, results, &count));
     if (wish) cublasLtMatmulPreferenceDestroy(wish);
     double best = HUGE_VAL;
     cublasLtMatmulAlgo_t chosen;

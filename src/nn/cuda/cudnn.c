@@ -280,7 +280,8 @@ static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t grap
         int count = heuristics(graph, modes[m], configs, MOST_CONFIGS), tried = 0;
         for (int i = 0; i < count; i++) {
             size_t own = 0;
-            l->plan = tried < MOST_TRIALS && acceptable(configs[i], &l->key) ? plan_of(gpu, configs[i], &own) : NULL;
+            l->plan =
+                tried < lk_gpu_trials() && acceptable(configs[i], &l->key) ? plan_of(gpu, configs[i], &own) : NULL;
             tried += l->plan != NULL;
             timing t = {gpu, l, on};
             double ms = l->plan ? lk_gpu_time(gpu, run_timed, &t) : -1;
@@ -322,8 +323,8 @@ bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer) {
     bool uneven = k->top != k->bottom || k->left != k->right;
     lk_gpu_layer best = *layer;
     double least = HUGE_VAL;
-    for (int way = 0; way < 4; way++) {
-        bool fused = way & 1, padded = way & 2;
+    for (int way = 0; way < 4 && (lk_gpu_trials() > 1 || !best.plan); way++) {
+        bool fused = !(way & 1), padded = way & 2;
         if ((fused && !fusible) || (padded && !uneven)) continue;
         lk_gpu_layer candidate = *layer;
         double ms = try_way(gpu, &candidate, fused, padded, &on);

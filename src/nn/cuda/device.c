@@ -37,6 +37,11 @@ bool lk_gpu_has_bf16(void) {
     return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major >= 8;
 }
 
+size_t lk_gpu_used(void) {
+    size_t left = 0, all = 0;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? all - left : 0;
+}
+
 cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }
 
 lk_gpu *lk_gpu_open(lk_error *err) {
@@ -152,6 +157,12 @@ void lk_gpu_forget(void *recorded) {
 }
 
 /* ---- Layers ---------------------------------------------------------------------------------------------- */
+
+int lk_gpu_trials(void) {
+    const char *said = getenv("LIKENESS_GPU_TRIALS");
+    int count = said ? atoi(said) : 3;
+    return count < 1 ? 1 : count;
+}
 
 bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *k) {
     memset(t, 0, sizeof *t);

@@ -527,7 +527,9 @@ static bool launch(lk_nn_exec *e, int count, lk_error *err) {
         if (n->op == LK_OP_VIEW) continue;
         double start = e->profile ? lk_now() : 0;
         if (!run_node(e, n, err)) return lk_fail_in(err, "%s", lk_op_name(n->op));
-        if (e->profile) n->seconds += lk_now() - start;
+        if (!e->profile) continue;
+        n->seconds += lk_now() - start;
+        n->runs++;
     }
     return true;
 }

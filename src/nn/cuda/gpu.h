@@ -24,6 +24,7 @@ typedef struct lk_gpu lk_gpu; /* one device as one executor uses it: its stream,
 /* Is there a driver and a device? `name`: up to 80 bytes; may be NULL. */
 bool lk_gpu_ready(char *name, lk_error *err);
 bool lk_gpu_has_bf16(void); /* does the device multiply bfloat16 natively? */
+size_t lk_gpu_used(void);   /* bytes of the device's memory that are taken, by anyone */
 lk_gpu *lk_gpu_open(lk_error *err);
 void lk_gpu_close(lk_gpu *gpu);
 void *lk_gpu_allocate(size_t bytes, lk_error *err); /* on the device, zeroed */

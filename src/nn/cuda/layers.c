@@ -75,13 +75,35 @@ static lk_gpu_layer_key key_of(const lk_nn_exec *e, const lk_node *n, const oper
     return k;
 }
 
+/* The libraries read 16 bytes at a time: a view must begin at a multiple of them. */
+static bool aligned(const lk_nn_exec *e, int t) {
+    size_t numbers = 0;
+    for (; e->g.tensors[t].view_of >= 0; t = e->g.tensors[t].view_of) numbers += e->g.tensors[t].offset;
+    return numbers * lk_number_bytes(&e->g.tensors[t]) % 16 == 0;
+}
+
+/* The library's way to compute a layer, or NULL; `widens`: it gives bfloat16 where float32 is wanted. */
+static lk_gpu_layer *find(const lk_nn_exec *e, const lk_node *n, const operands *o, lk_gpu_layer_key *key,
+                          bool *widens) {
+    lk_gpu *gpu = lk_gpu_state_of(e)->gpu;
+    *widens = false;
+    if (n->op == LK_OP_CONV_TRANSPOSED || !aligned(e, o->x) || !aligned(e, o->y)) return NULL;
+    lk_gpu_layer *layer = lk_gpu_layer_find(gpu, key);
+    if (layer || !key->half_in || key->half_out) return layer;
+    key->half_out = 1;
+    layer = lk_gpu_layer_find(gpu, key);
+    *widens = layer != NULL;
+    return layer;
+}
+
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n) {
-    if (!lk_gpu_is_layer(n->op) || n->op == LK_OP_CONV_TRANSPOSED) return false;
+    if (!lk_gpu_is_layer(n->op)) return false;
     operands o = operands_of(n);
     lk_gpu_layer_key key = key_of(e, n, &o);
+    bool widens;
     key.half_in = 1;
     key.half_out = o.pass != LK_GPU_BACK_WEIGHTS;
-    return lk_gpu_layer_find(lk_gpu_state_of(e)->gpu, &key) != NULL;
+    return find(e, n, &o, &key, &widens) != NULL;
 }
 
 static size_t chunks_of(lk_nn_shape s) {
@@ -89,26 +111,27 @@ static size_t chunks_of(lk_nn_shape s) {
     return (rows + LK_GPU_ROWS - 1) / LK_GPU_ROWS;
 }
 
+static void tell(const lk_node *n, const lk_gpu_layer_key *k, const layer_state *s) {
+    lk_log(LK_LOG_DEBUG, "%s %s: %d→%d %d×%d/%d on %d×%d, batch %d: %s%s", lk_op_name(n->op),
+           k->half_in ? "bfloat16" : "float32", k->ws.c * k->groups, k->ws.n, k->ws.h, k->ws.w, k->stride, k->xs.h,
+           k->xs.w, k->xs.n, s->layer ? lk_gpu_layer_name(s->layer) : "plain", s->widens ? ", widened" : "");
+}
+
 bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err) {
     layer_state *s = lk_alloc(1, sizeof *s, err);
     if (!s) return false;
     n->state = s;
     operands o = operands_of(n);
-    lk_gpu *gpu = lk_gpu_state_of(e)->gpu;
     lk_gpu_layer_key key = key_of(e, n, &o);
     if (e->g.tensors[o.w].kind == LK_VALUE && o.pass != LK_GPU_BACK_WEIGHTS)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "weights that are computed are not possible");
-    if (n->op != LK_OP_CONV_TRANSPOSED) s->layer = lk_gpu_layer_find(gpu, &key);
-    if (!s->layer && key.half_in && !key.half_out) {
-        key.half_out = 1;
-        s->layer = lk_gpu_layer_find(gpu, &key);
-        s->widens = s->layer != NULL;
-    }
+    s->layer = find(e, n, &o, &key, &s->widens);
     lk_nn_shape result = lk_gpu_shape(e, result_of(&o));
     if (s->widens) s->narrow = take(&n->scratch, lk_nn_count(result) * sizeof(uint16_t));
     if (o.pass == LK_GPU_BACK_WEIGHTS && o.bias >= 0)
         s->parts = take(&n->scratch, chunks_of(key.ys) * (size_t)key.ys.c * sizeof(float));
     if (s->layer) s->workspace = take(&n->scratch, lk_gpu_layer_workspace(s->layer));
+    tell(n, &key, s);
     return true;
 }
 

@@ -1,0 +1,108 @@
+/* Training steps of a model on the GPU, on made-up pictures. One line of numbers: milliseconds per step, steps per second,
+ * TFLOP/s, MiB of the device's memory in use at the end; how many layers run by plain kernels.
+ *
+ *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS [profile]
+ *
+ * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. Says on stderr by which
+ * library each layer runs. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cuda/gpu.h"
+#include "likeness/swap.h"
+
+static int plain_layers;
+
+static void tell(lk_log_level level, const char *line, void *user) {
+    (void)level, (void)user;
+    fprintf(stderr, "%s\n", line);
+    if (strstr(line, ": plain")) plain_layers++;
+}
+
+static int named(const char *const *names, const char *name) {
+    for (int i = 0; names[i]; i++)
+        if (!strcmp(names[i], name)) return i;
+    return -1;
+}
+
+static void fill(lk_nn_exec *e, const char *name, uint64_t stream) {
+    lk_nn_t t = lk_nn_find(e, name);
+    float *x = t < 0 ? NULL : lk_nn_data(e, t);
+    if (!x) return;
+    lk_rng r = lk_rng_make(1, stream);
+    size_t n = lk_nn_count(lk_nn_shape_in(e, t));
+    for (size_t i = 0; i < n; i++) x[i] = (float)lk_rng_uniform(&r, 0, 1);
+}
+
+/* Inputs are touched before each step, as training does; the losses are read at the end, which waits. */
+static bool steps(lk_nn_exec *e, const lk_nn_adam *adam, int count, lk_error *err) {
+    for (int i = 0; i < count; i++) {
+        lk_nn_data(e, lk_nn_find(e, "warped"))[0] = (float)i / (float)count;
+        if (!lk_nn_step(e, adam, err)) return false;
+    }
+    return lk_nn_loss_value(e, 0) < 1e9f || lk_fail(err, LK_ERR_UNSUPPORTED, "the loss is no number");
+}
+
+static bool measure(lk_nn_exec *e, const lk_swap_config *c, int count, bool profile, lk_error *err) {
+    lk_nn_adam adam = lk_swap_optimizer(c);
+    lk_swap_objective o = {0};
+    lk_swap_set_weights(e, c, &o, 0);
+    double best = 0;
+    if (!steps(e, &adam, 5, err)) return false;
+    for (int round = 0; round < 3; round++) {
+        double start = lk_now();
+        if (!steps(e, &adam, count, err)) return false;
+        double each = (lk_now() - start) / count;
+        if (round == 0 || each < best) best = each;
+    }
+    lk_nn_memory m = lk_nn_memory_of(e);
+    printf("%.3f ms/step  %.2f steps/s  %.1f TFLOP/s  %.0f MiB  %d plain layers\n", 1e3 * best, 1 / best,
+           m.step_flops / best / 1e12, (double)lk_gpu_used() / 0x1p20, plain_layers);
+    if (!profile) return true;
+    lk_nn_set_profile(e, true);
+    if (!steps(e, &adam, 3, err)) return false;
+    char *text = lk_nn_profile(e, err);
+    if (text) fprintf(stderr, "of three steps, each kernel waited for:\n%s", text);
+    free(text);
+    return text != NULL;
+}
+
+static bool run(char **argv, bool profile, lk_error *err) {
+    lk_swap_config c = {.arch = named(lk_arch_names, argv[1]),
+                        .inner = named(lk_sae_inner_names, argv[2]),
+                        .resolution = atoi(argv[3]),
+                        .face_type = LK_SWAP_FACE_AUTO,
+                        .ae_dims = atoi(argv[4]),
+                        .ed_ch_dims = atoi(argv[5]),
+                        .learn_mask = true};
+    int batch = atoi(argv[6]), count = atoi(argv[8]);
+    lk_nn_options options = {
+        .train = true, .device = LK_NN_GPU, .precision = strcmp(argv[7], "f32") ? LK_NN_BF16 : LK_NN_F32};
+    if (c.arch < 0 || c.inner < 0 || batch < 1 || count < 1)
+        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, batch or number of steps");
+    lk_swap_objective o = {0};
+    if (!lk_nn_has_gpu(NULL, err) || !lk_swap_complete(&c, err)) return false;
+    lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &o, 0), batch, err);
+    lk_nn_exec *e = g ? lk_nn_compile(g, &options, err) : NULL;
+    lk_nn_graph_free(g);
+    if (!e) return false;
+    fill(e, "warped", 1);
+    fill(e, "target", 2);
+    fill(e, "mask", 3);
+    bool ok = measure(e, &c, count, profile, err);
+    lk_nn_free(e);
+    return ok;
+}
+
+int main(int argc, char **argv) {
+    lk_error err = {0};
+    if (argc < 9) {
+        fprintf(stderr, "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS [profile]\n");
+        return 2;
+    }
+    lk_log_to(tell, NULL);
+    if (run(argv, argc > 9, &err)) return 0;
+    fprintf(stderr, "%s\n", err.message);
+    return 1;
+}
