@@ -214,11 +214,32 @@ static void sae_learns(void **state) {
     }
 }
 
+/* docs/models.md describes every option in the words of its table. */
+static void documented(void **state) {
+    (void)state;
+    lk_error err = {0};
+    void *page = NULL;
+    size_t size;
+    test_ok(lk_file_read(LK_SOURCE "/docs/models.md", LK_MIB(1), &page, &size, &err), &err);
+    char *text = lk_format(&err, "%.*s", (int)size, (char *)page);
+    const lk_option *const tables[] = {lk_swap_options, lk_swap_objective_options};
+    for (size_t i = 0; i < 2; i++)
+        for (const lk_option *o = tables[i]; o->name; o++) {
+            char row[64];
+            snprintf(row, sizeof row, "| `--%s` |", o->name);
+            const char *at = strstr(text, row), *end = at ? strchr(at, '\n') : NULL,
+                       *help = at ? strstr(at, o->help) : NULL;
+            if (!help || help > end) fail_msg("docs/models.md does not say of --%s: %s", o->name, o->help);
+        }
+    free(text);
+    free(page);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_values),      cmocka_unit_test(refused),         cmocka_unit_test(objective_checked),
         cmocka_unit_test(terms_over_time), cmocka_unit_test(batches_refused), cmocka_unit_test(quick_learns),
-        cmocka_unit_test(h64_learns),      cmocka_unit_test(sae_learns),
+        cmocka_unit_test(h64_learns),      cmocka_unit_test(sae_learns),      cmocka_unit_test(documented),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
