@@ -93,11 +93,12 @@ static void tell_memory(const lk_nn_memory *m, json_t *out) {
     json_object_set_new(out, "optimizer_bytes", json_integer((json_int_t)m->optimizer));
     json_object_set_new(out, "activation_bytes", json_integer((json_int_t)m->activations));
     json_object_set_new(out, "workspace_bytes", json_integer((json_int_t)m->workspace));
+    json_object_set_new(out, "total_bytes", json_integer((json_int_t)m->total));
     json_object_set_new(out, "step_flops", json_real(m->step_flops));
 }
 
 static bool run(const json_t *in, json_t *out, lk_error *err) {
-    static const char *const precisions[] = {"f32", "bf16", "auto", NULL};
+    static const char *const precisions[] = {"f32", "bf16", "auto", NULL}, *const states[] = {"full", "short", NULL};
     lk_swap_config c = {.arch = named(lk_arch_names, text(in, "model", "sae")),
                         .inner = named(lk_sae_inner_names, text(in, "inner", "df")),
                         .resolution = integer(in, "resolution", 0),
@@ -108,12 +109,20 @@ static bool run(const json_t *in, json_t *out, lk_error *err) {
     lk_swap_objective o = {0};
     lk_nn_options options = {.train = true,
                              .precision = named(precisions, text(in, "precision", "auto")),
+                             .optimizer_memory = named(states, text(in, "optimizer_memory", "full")),
                              .threads = integer(in, "threads", 0)};
-    if (c.arch < 0 || c.inner < 0 || options.precision < 0)
-        return lk_fail(err, LK_ERR_USAGE, "no such model, inner or precision");
+    if (c.arch < 0 || c.inner < 0 || options.precision < 0 || options.optimizer_memory < 0)
+        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision or optimizer memory");
     if (!lk_swap_complete(&c, err)) return false;
     int batch = integer(in, "batch", 8);
     lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &o, 0), batch, err);
+    lk_nn_memory m;
+    if (json_is_true(json_object_get(in, "plan"))) { /* memory only, without taking it */
+        bool planned = g && lk_nn_plan(g, &options, &m, err);
+        lk_nn_graph_free(g);
+        if (planned) tell_memory(&m, out);
+        return planned;
+    }
     lk_nn_exec *e = g ? lk_nn_compile(g, &options, err) : NULL;
     lk_nn_graph_free(g);
     if (!e) return false;
@@ -121,7 +130,7 @@ static bool run(const json_t *in, json_t *out, lk_error *err) {
     fill(e, "target", 2);
     fill(e, "mask", 3);
     bool ok = measure(e, &c, &o, json_number_value(json_object_get(in, "seconds")), out, err);
-    lk_nn_memory m = lk_nn_memory_of(e);
+    m = lk_nn_memory_of(e);
     tell_memory(&m, out);
     json_object_set_new(out, "batch", json_integer(batch));
     json_object_set_new(out, "peak_bytes", json_real(peak_memory()));

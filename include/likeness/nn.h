@@ -167,6 +167,13 @@ typedef enum lk_nn_precision {
 /* Does this processor multiply bfloat16 natively (AVX-512 BF16 or AMX)? */
 bool lk_nn_has_bf16(void);
 
+/* How Adam keeps its two states of each number (docs/nn.md). */
+typedef enum lk_nn_states {
+    LK_NN_STATES_FULL,  /* float32: 8 bytes a number */
+    LK_NN_STATES_SHORT, /* 3 bytes: 8 bits and a scale for each 1024, and bfloat16, both rounded stochastically; of the
+                           weights of layers that multiply in bfloat16, the others stay full */
+} lk_nn_states;
+
 /* Where a network runs. */
 typedef enum lk_nn_device {
     LK_NN_CPU,
@@ -176,12 +183,13 @@ typedef enum lk_nn_device {
 bool lk_nn_has_gpu(char *name, lk_error *err);
 
 typedef struct lk_nn_options {
-    int device;          /* lk_nn_device */
-    bool train;          /* differentiate the losses, keep optimizer states */
-    bool keep_gradients; /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
-    uint64_t seed;       /* of the initial parameters; each draws from (seed, its name) */
-    int precision;       /* lk_nn_precision */
-    int threads;         /* of the processor, at most; 0: as many as lk_threads() says */
+    int device;           /* lk_nn_device */
+    bool train;           /* differentiate the losses, keep optimizer states */
+    bool keep_gradients;  /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
+    uint64_t seed;        /* of the initial parameters; each draws from (seed, its name) */
+    int precision;        /* lk_nn_precision */
+    int optimizer_memory; /* lk_nn_states */
+    int threads;          /* of the processor, at most; 0: as many as lk_threads() says */
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
     lk_nn_peers *peers;

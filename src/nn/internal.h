@@ -92,7 +92,8 @@ typedef struct lk_tensor {
     int first, last; /* steps of its life; first < 0: never used */
     size_t place;    /* in the arena */
     char *data;
-    char *moment1, *moment2; /* of parameters in training, in the parameter's layout */
+    char *moment1, *moment2; /* of parameters in training, in the parameter's layout, or the backend's short form */
+    size_t moment_bytes[2];  /* of each; 0: as the parameter */
     int gradient;            /* of parameters: the tensor that holds it, or −1 */
 } lk_tensor;
 

@@ -161,14 +161,16 @@ static bool learns(const lk_nn_exec *e, const lk_tensor *t) {
     return e->options.train && t->kind == LK_PARAM && t->gradient >= 0;
 }
 
+static size_t moment_bytes(const lk_tensor *t, int i) { return t->moment_bytes[i] ? t->moment_bytes[i] : t->bytes; }
+
 static bool allocate_params(lk_nn_exec *e, lk_error *err) {
     for (int i = 0; i < e->g.tensor_count; i++) {
         lk_tensor *t = &e->g.tensors[i];
         if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
         bool ok = (t->data = e->backend->allocate(t->bytes, err)) != NULL;
         if (ok && learns(e, t))
-            ok = (t->moment1 = e->backend->allocate(t->bytes, err)) &&
-                 (t->moment2 = e->backend->allocate(t->bytes, err));
+            ok = (t->moment1 = e->backend->allocate(moment_bytes(t, 0), err)) &&
+                 (t->moment2 = e->backend->allocate(moment_bytes(t, 1), err));
         if (!ok)
             return lk_fail(err, LK_ERR_MEMORY, "out of memory for the network's weights: choose smaller dimensions");
     }
@@ -366,7 +368,7 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
         const lk_tensor *t = &e->g.tensors[i];
         if (t->kind == LK_PARAM) {
             m.parameters += lk_nn_count(t->shape);
-            if (learns(e, t)) m.optimizer += 2 * t->bytes;
+            if (learns(e, t)) m.optimizer += moment_bytes(t, 0) + moment_bytes(t, 1);
         }
         if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;
     }

@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "cpu/short.h"
 #include "cpu/tile.h"
 #include "likeness/base.h"
 
@@ -125,8 +126,56 @@ static void adam_agrees(void **state) {
     }
 }
 
+/* Every code means what short.h says, and comes back. */
+static void codes_mean_what_they_say(void **state) {
+    (void)state;
+    static uint8_t code[LK_SHORT], again[LK_SHORT];
+    static float x[LK_SHORT], y[LK_SHORT];
+    for (int i = 0; i < LK_SHORT; i++) code[i] = (uint8_t)i;
+    lk_short_decode(code, 4, x);
+    for (int i = 0; i < 256; i++) {
+        int e = i >> 3 & 15;
+        double want = e ? (1 + (i & 7) / 8.0) * pow(2, e - 15) * 4 : 0;
+        assert_true((double)x[i] == (i & 0x80 ? -want : want));
+    }
+    lk_short_decode(again, lk_short_encode(x, 0, again), y);
+    for (int i = 0; i < LK_SHORT; i++) assert_true(x[i] == y[i]);
+}
+
+/* Every number is rounded to a neighbour, and to the right one in the mean. The deviation of one rounding is at most half a
+ * step of the code: 1/16 and 1/256 of the number. */
+static void rounding_is_right_in_the_mean(void **state) {
+    (void)state;
+    enum { ROUNDS = 2000 };
+    static uint8_t code[LK_SHORT];
+    static lk_bf16 wide[LK_SHORT];
+    static float x[LK_SHORT], y[LK_SHORT], z[LK_SHORT];
+    static double sum[LK_SHORT], wide_sum[LK_SHORT];
+    lk_rng r = lk_rng_make(8, 0);
+    for (int i = 0; i < LK_SHORT; i++) x[i] = (float)(exp(lk_rng_uniform(&r, -5, 0)) * (i % 2 ? -1 : 1));
+    for (uint32_t round = 1; round <= ROUNDS; round++) {
+        lk_short_decode(code, lk_short_encode(x, round * 7919, code), y);
+        lk_short_encode_second(x, round * 7919, wide);
+        lk_short_decode_second(wide, z);
+        for (int i = 0; i < LK_SHORT; i++) {
+            assert_true(fabsf(y[i] - x[i]) <= fabsf(x[i]) / 8 && fabsf(z[i] - x[i]) <= fabsf(x[i]) / 128);
+            sum[i] += (double)y[i];
+            wide_sum[i] += (double)z[i];
+        }
+    }
+    for (int i = 0; i < LK_SHORT; i++) {
+        double most = 5 / sqrt(ROUNDS) * fabs((double)x[i]);
+        assert_true(fabs(sum[i] / ROUNDS - (double)x[i]) < most / 16);
+        assert_true(fabs(wide_sum[i] / ROUNDS - (double)x[i]) < most / 256);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(multiplies), cmocka_unit_test(rearranges),
-                                       cmocka_unit_test(halves_join), cmocka_unit_test(adam_agrees)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(multiplies),
+                                       cmocka_unit_test(rearranges),
+                                       cmocka_unit_test(halves_join),
+                                       cmocka_unit_test(adam_agrees),
+                                       cmocka_unit_test(codes_mean_what_they_say),
+                                       cmocka_unit_test(rounding_is_right_in_the_mean)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -152,7 +152,43 @@ static void bfloat16_is_close(void **state) {
     lk_nn_free(n);
 }
 
+/* Short states leave three eighths of the optimizer's memory to what has them; twelve steps lower the losses as
+ * far; and what is taken out of one network goes on in another to the same bits. */
+static void short_states_train_as_well(void **state) {
+    (void)state;
+    lk_nn_options full = {.train = true, .precision = LK_NN_BF16}, few = full;
+    few.optimizer_memory = LK_NN_STATES_SHORT;
+    lk_nn_exec *e = trained(&full, 2, 32, 12), *n = trained(&few, 2, 32, 12);
+    assert_true(2 * lk_nn_memory_of(n).optimizer < lk_nn_memory_of(e).optimizer);
+    for (int i = 0; i < lk_nn_loss_count(e); i++) {
+        double p = (double)lk_nn_loss_value(n, i), q = (double)lk_nn_loss_value(e, i);
+        if (!(fabs(p - q) < 0.03 * q)) fail_msg("loss %s: %g, with full states %g", lk_nn_loss_name(e, i), p, q);
+    }
+    double most = 0;
+    for (int i = 0; i < lk_nn_param_count(e); i++) most = fmax(most, difference(n, e, i, LK_NN_MOMENT2));
+    if (!(most > 1e-4 && most < 0.3)) fail_msg("second moments: relative difference %g", most);
+    lk_nn_free(e);
+    e = trained(&few, 2, 32, 0);
+    for (int i = 0; i < lk_nn_param_count(n); i++)
+        for (int slot = LK_NN_VALUE; slot <= LK_NN_MOMENT2; slot++) {
+            float *values = malloc(lk_nn_count(lk_nn_param_shape(n, i)) * sizeof *values);
+            assert_true(lk_nn_param_get(n, i, (lk_nn_slot)slot, values));
+            assert_true(lk_nn_param_set(e, i, (lk_nn_slot)slot, values));
+            free(values);
+        }
+    lk_nn_set_steps(e, lk_nn_steps(n));
+    lk_error err = {0};
+    for (int i = 0; i < 2; i++) {
+        test_ok(lk_nn_step(e, &(lk_nn_adam){1e-3f, 0.5f, 0.999f, 1e-8f}, &err), &err);
+        test_ok(lk_nn_step(n, &(lk_nn_adam){1e-3f, 0.5f, 0.999f, 1e-8f}, &err), &err);
+    }
+    for (int i = 0; i < lk_nn_param_count(n); i++) assert_true(difference(n, e, i, LK_NN_VALUE) == 0);
+    lk_nn_free(e);
+    lk_nn_free(n);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken), cmocka_unit_test(bfloat16_is_close)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken), cmocka_unit_test(bfloat16_is_close),
+                                       cmocka_unit_test(short_states_train_as_well)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

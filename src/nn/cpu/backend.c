@@ -176,10 +176,7 @@ static void swap_order(lk_nn_shape s, float *last, float *first, bool upload) {
 
 static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *values) {
     float *from = (float *)(uintptr_t)values;
-    if (t->tiled) {
-        lk_matrix_exchange(t, data, data == t->data && t->kind == LK_PARAM, from, true);
-        return true;
-    }
+    if (t->tiled) return lk_matrix_exchange(t, data, from, true);
     if (t->layout) return lk_onednn_reorder(e, t, data, from, true);
     swap_order(t->shape, (float *)(void *)data, from, true);
     return true;
@@ -187,10 +184,7 @@ static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *v
 
 static bool download(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values) {
     char *from = (char *)(uintptr_t)data;
-    if (t->tiled) {
-        lk_matrix_exchange(t, from, data == t->data && t->kind == LK_PARAM, values, false);
-        return true;
-    }
+    if (t->tiled) return lk_matrix_exchange(t, from, values, false);
     if (t->layout) return lk_onednn_reorder(e, t, from, values, false);
     swap_order(t->shape, (float *)(void *)from, values, false);
     return true;

@@ -55,8 +55,8 @@ bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err);
 void lk_matrix_release(lk_node *n);
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
 size_t lk_matrix_weights_bytes(lk_nn_shape s);
-/* Between memory of tiled weights (`halves`), their moments or gradients, and [n, c, h, w]. */
-void lk_matrix_exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload);
+/* Between memory of tiled weights, their moments or gradients, and [n, c, h, w]. */
+bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload);
 
 /* elementwise.c */
 void lk_cpu_activate(lk_nn_act act, float alpha, const float *x, float *y, size_t n);

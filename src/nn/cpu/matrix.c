@@ -6,6 +6,7 @@
  * all numbers, which is what the layers multiply, then their lower halves, which only Adam sees. Gradients and moments are
  * float32 in the same order of blocks. Nothing is reordered in a step but on its way through the first cache. */
 #include "matrix.h"
+#include "short.h"
 
 #include <stdlib.h>
 
@@ -134,15 +135,14 @@ size_t lk_matrix_weights_bytes(lk_nn_shape s) {
     return lk_matrix_numbers(&l) * sizeof(float);
 }
 
-void lk_matrix_exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload) {
-    lk_layer l = weights_shape(t->shape);
+static void exchange(const lk_layer *l, char *data, bool halves, float *values, bool upload) {
     lk_bf16 *high = (lk_bf16 *)(void *)data;
-    int16_t *low = (int16_t *)(void *)(high + lk_matrix_numbers(&l));
+    int16_t *low = (int16_t *)(void *)(high + lk_matrix_numbers(l));
     float *whole = (float *)(void *)data;
-    for (int o = 0; o < l.o; o++)
-        for (int c = 0; c < l.c; c++)
-            for (int tap = 0; tap < l.taps; tap++, values++) {
-                size_t block = lk_matrix_block(&l, o / 32, c / 32, tap);
+    for (int o = 0; o < l->o; o++)
+        for (int c = 0; c < l->c; c++)
+            for (int tap = 0; tap < l->taps; tap++, values++) {
+                size_t block = lk_matrix_block(l, o / 32, c / 32, tap);
                 size_t at = block + lk_tile_at(o % 32, c % 32), f = block + lk_tile_float_at(o % 32, c % 32);
                 if (halves && upload)
                     lk_tile_split(*values, &high[at], &low[at]);
@@ -155,21 +155,73 @@ void lk_matrix_exchange(const lk_tensor *t, char *data, bool halves, float *valu
             }
 }
 
+/* Short first moments: all codes, then the scales of all blocks. */
+static float *scales_of(const lk_tensor *w) { return (float *)(void *)(w->moment1 + w->bytes / sizeof(float)); }
+
+static bool exchange_short(const lk_tensor *t, const lk_layer *l, char *moment, float *values, bool upload) {
+    size_t numbers = lk_matrix_numbers(l);
+    float *whole = lk_alloc(numbers, sizeof *whole, NULL), *scale = scales_of(t);
+    if (!whole) return false;
+    if (upload) exchange(l, (char *)whole, false, values, true);
+    for (size_t at = 0; at < numbers; at += LK_SHORT, scale++) {
+        uint8_t *first = (uint8_t *)moment + at;
+        lk_bf16 *second = (lk_bf16 *)(void *)moment + at;
+        if (moment == t->moment1 && upload)
+            *scale = lk_short_encode(whole + at, 0, first);
+        else if (moment == t->moment1)
+            lk_short_decode(first, *scale, whole + at);
+        else if (upload)
+            lk_short_encode_second(whole + at, 0, second);
+        else
+            lk_short_decode_second(second, whole + at);
+    }
+    if (!upload) exchange(l, (char *)whole, false, values, false);
+    free(whole);
+    return true;
+}
+
+bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload) {
+    lk_layer l = weights_shape(t->shape);
+    bool moment = t->kind == LK_PARAM && (data == t->moment1 || data == t->moment2);
+    if (moment && t->moment_bytes[0]) return exchange_short(t, &l, data, values, upload);
+    exchange(&l, data, t->kind == LK_PARAM && data == t->data, values, upload);
+    return true;
+}
+
+/* ---- Updating -------------------------------------------------------------------------------------------- */
+
+void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
+                      const float *gradient) {
+    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
+    lk_bf16 *high = (lk_bf16 *)(void *)w->data;
+    int16_t *low = (int16_t *)(void *)(high + w->bytes / sizeof(float));
+    if (!w->moment_bytes[0]) {
+        ops->adam(gradient, high + at, low + at, (float *)(void *)w->moment1 + at, (float *)(void *)w->moment2 + at,
+                  &a);
+        return;
+    }
+    float m[LK_SHORT], v[LK_SHORT], *scale = scales_of(w) + at / LK_SHORT;
+    uint8_t *first = (uint8_t *)w->moment1 + at;
+    lk_bf16 *second = (lk_bf16 *)(void *)w->moment2 + at;
+    lk_short_decode(first, *scale, m);
+    lk_short_decode_second(second, v);
+    ops->adam(gradient, high + at, low + at, m, v, &a);
+    uint32_t seed = ((uint32_t)e->steps + 1) * 0x9e3779b1u + (uint32_t)at * 2;
+    *scale = lk_short_encode(m, seed | 1, first);
+    lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
+}
+
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_tensor *p = &e->g.tensors[n->in[0]];
     const float *g = lk_cpu_data(e, n->in[1]);
-    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
     size_t numbers = p->bytes / sizeof(float);
-    lk_bf16 *high = (lk_bf16 *)(void *)p->data;
-    int16_t *low = (int16_t *)(void *)(high + numbers);
-    float *m = (float *)(void *)p->moment1, *v = (float *)(void *)p->moment2;
     const lk_tile_ops *ops = lk_tile_best();
 #pragma omp parallel for
     for (size_t at = 0; at < numbers; at += LK_TILE) {
         float block[LK_TILE];
         for (int i = 0; i < LK_TILE; i++) block[i] = g[at + lk_tile_float_at(i / 32, i % 32)];
-        ops->adam(block, high + at, low + at, m + at, v + at, &a);
+        lk_matrix_update(e, p, ops, at, block);
     }
     return true;
 }
@@ -179,6 +231,11 @@ bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
 static void keep_weights(lk_nn_exec *e, const lk_node *n) {
     lk_tensor *w = &e->g.tensors[n->weights];
     w->bytes = lk_matrix_weights_bytes(w->shape);
+    size_t numbers = w->bytes / sizeof(float);
+    if (e->options.optimizer_memory == LK_NN_STATES_SHORT) {
+        w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
+        w->moment_bytes[1] = numbers * sizeof(lk_bf16);
+    }
     if (!gives_weights(n->op)) return;
     lk_tensor *gradient = &e->g.tensors[n->out[0]];
     gradient->bytes = n->updates ? 0 : w->bytes;

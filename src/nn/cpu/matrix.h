@@ -44,6 +44,10 @@ static inline size_t lk_matrix_block(const lk_layer *l, int ob, int cb, int tap)
 }
 static inline size_t lk_matrix_numbers(const lk_layer *l) { return lk_matrix_block(l, l->ob, 0, 0); }
 
+/* Adam on one block, `at` numbers into the weights; gradient: [32 outputs][32 inputs]. */
+void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
+                      const float *gradient);
+
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);

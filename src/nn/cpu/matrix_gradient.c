@@ -110,16 +110,11 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
 }
 
 static void finish_task(const lk_nn_exec *e, const lk_node *n, const lk_matrix *m, task t, const float *sums) {
-    const lk_tensor *w = &e->g.tensors[n->weights];
-    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
-    lk_bf16 *high = (lk_bf16 *)(void *)w->data;
-    int16_t *low = (int16_t *)(void *)(high + w->bytes / sizeof(float));
     for (int i = 0; i < t.blocks; i++)
         for (int k = 0; k < t.taps; k++, sums += LK_TILE) {
             size_t at = lk_matrix_block(&m->l, t.ob + i, t.cb, t.tap + k);
             if (n->updates) {
-                m->ops->adam(sums, high + at, low + at, (float *)(void *)w->moment1 + at,
-                             (float *)(void *)w->moment2 + at, &a);
+                lk_matrix_update(e, &e->g.tensors[n->weights], m->ops, at, sums);
                 continue;
             }
             float *to = lk_cpu_data(e, n->out[0]) + at;
