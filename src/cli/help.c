@@ -4,7 +4,7 @@
 #include "cli.h"
 
 static void list(FILE *out, const cli_command *const *commands) {
-    for (; *commands; commands++) fprintf(out, "  %-10s%s\n", (*commands)->name, (*commands)->purpose);
+    for (; *commands; commands++) fprintf(out, "  %-11s%s\n", (*commands)->name, (*commands)->purpose);
 }
 
 void cli_overview(FILE *out) {
@@ -13,7 +13,7 @@ void cli_overview(FILE *out) {
                  "  likeness swap --src A.mp4 --dst B.mp4 -o OUT.mp4\n\n"
                  "Commands\n");
     list(out, cli_commands);
-    fprintf(out, "  %-10s%s\n", "help", "say more about a command: likeness help extract");
+    fprintf(out, "  %-11s%s\n", "help", "say more about a command: likeness help extract");
     fprintf(out, "\nlikeness --version prints the version.\n");
 }
 

@@ -32,7 +32,7 @@ static void measure(int i, void *user) {
     job *j = (job *)user + i;
     lk_image crop = {0};
     j->ok = lk_jpeg_decode(j->jpeg, j->size, LK_MAX_CROP_SIDE, &crop, &j->err) &&
-            lk_measure_crop(&crop, &j->face, &j->look, &j->err);
+            lk_measure_look(&crop, &j->face.crop_points, &j->look, &j->err);
     lk_image_free(&crop);
 }
 

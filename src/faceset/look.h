@@ -18,6 +18,8 @@ typedef struct lk_look {
 /* Of an 8-bit RGB crop and face->crop_points: sharpness, brightness, colours into *face, the rest into *look. */
 bool lk_measure_crop(const lk_image *crop, lk_face *face, lk_look *look, lk_error *err);
 
+bool lk_measure_look(const lk_image *crop, const lk_landmarks *crop_points, lk_look *look, lk_error *err);
+
 bool lk_look_store(lk_faceset *s, int64_t id, const lk_look *look, lk_error *err);
 
 /* Measures the faces that lack a look. In a set that is only read the result lasts as long as it is open. */

@@ -29,7 +29,7 @@ static double black_share(const lk_image *crop) {
 }
 
 /* Energy of the second derivative along four directions inside the hull: what moves while the shutter is open loses it
- * along its way and keeps it across. */
+ * along its way and keeps it across. Directions at right angles are compared, whose pixels are equally far apart. */
 static double motion_blur(const lk_image *crop, const lk_image *mask) {
     static const int step[4][2] = {{1, 0}, {1, 1}, {0, 1}, {-1, 1}};
     double energy[4] = {0};
@@ -41,16 +41,16 @@ static double motion_blur(const lk_image *crop, const lk_image *mask) {
             for (int k = 0; k < 4; k++) {
                 int dx = step[k][0], dy = step[k][1]; /* green stands for light */
                 int v = rows[1 + dy][3 * (x + dx) + 1] - 2 * rows[1][3 * x + 1] + rows[1 - dy][3 * (x - dx) + 1];
-                energy[k] += (double)v * v / (dx * dx + dy * dy);
+                energy[k] += (double)v * v;
             }
         }
     }
-    double least = energy[0], most = energy[0];
-    for (int k = 1; k < 4; k++) {
-        least = fmin(least, energy[k]);
-        most = fmax(most, energy[k]);
+    double even = 1;
+    for (int k = 0; k < 2; k++) {
+        double most = fmax(energy[k], energy[k + 2]);
+        if (most > 0) even = fmin(even, fmin(energy[k], energy[k + 2]) / most);
     }
-    return most > 0 ? 1 - least / most : 0;
+    return 1 - even;
 }
 
 /* Inside the hull; where that is empty, of the whole crop. */
@@ -81,11 +81,29 @@ static bool thumbnail(const lk_image *crop, uint8_t *pixels, lk_error *err) {
     return lk_image_resize(crop, &small, LK_AREA, err);
 }
 
+static bool look_at(const lk_image *crop, const lk_image *mask, lk_look *look, lk_error *err) {
+    look->hue = mean_hue(crop);
+    look->black = black_share(crop);
+    look->motion_blur = motion_blur(crop, mask);
+    histogram(crop, mask, look->histogram);
+    return thumbnail(crop, look->thumbnail, err);
+}
+
+static bool hull_of(const lk_image *crop, const lk_landmarks *points, lk_image *mask, lk_error *err) {
+    return lk_image_alloc(mask, crop->width, crop->height, 1, LK_F32, err) && lk_face_hull(points, mask, err);
+}
+
+bool lk_measure_look(const lk_image *crop, const lk_landmarks *points, lk_look *look, lk_error *err) {
+    lk_image mask = {0};
+    bool ok = hull_of(crop, points, &mask, err) && look_at(crop, &mask, look, err);
+    lk_image_free(&mask);
+    return ok;
+}
+
 bool lk_measure_crop(const lk_image *crop, lk_face *face, lk_look *look, lk_error *err) {
     lk_image mask = {0}, lab = {0};
-    bool ok = lk_image_alloc(&mask, crop->width, crop->height, 1, LK_F32, err) &&
-              lk_face_hull(&face->crop_points, &mask, err) && lk_image_convert(crop, LK_F32, &lab, err) &&
-              thumbnail(crop, look->thumbnail, err);
+    bool ok = hull_of(crop, &face->crop_points, &mask, err) && lk_image_convert(crop, LK_F32, &lab, err) &&
+              look_at(crop, &mask, look, err);
     if (ok) {
         face->sharpness = (float)lk_image_sharpness(crop, &mask);
         lk_image_rgb_to_lab(&lab);
@@ -97,10 +115,6 @@ bool lk_measure_crop(const lk_image *crop, lk_face *face, lk_look *look, lk_erro
         }
         face->brightness = face->mean[0] / 100;
         if (!isfinite(face->sharpness)) face->sharpness = 0;
-        look->hue = mean_hue(crop);
-        look->black = black_share(crop);
-        look->motion_blur = motion_blur(crop, &mask);
-        histogram(crop, &mask, look->histogram);
     }
     lk_image_free(&mask);
     lk_image_free(&lab);

@@ -1,0 +1,140 @@
+/* curate: knowing a faceset and putting it right — figures, selections, sorts, who is in it. Part of the faceset room.
+ *
+ * Figures are numbers of each face that are stored or follow from what is stored; pixels are read only for faces whose
+ * colours were not measured before. Removing is a flag (lk_faceset_mark), undone by the same call, made final by
+ * lk_faceset_prune. docs/curate.md explains every figure and sort. */
+#ifndef LIKENESS_CURATE_H
+#define LIKENESS_CURATE_H
+
+#include "likeness/faceset.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lk_figure {
+    LK_FIGURE_ID,
+    LK_FIGURE_SOURCE,
+    LK_FIGURE_FRAME,
+    LK_FIGURE_TIME,
+    LK_FIGURE_TRACK,
+    LK_FIGURE_TYPE, /* lk_face_type */
+    LK_FIGURE_SIZE,
+    LK_FIGURE_YAW,
+    LK_FIGURE_PITCH,
+    LK_FIGURE_ROLL,
+    LK_FIGURE_PRESENCE,
+    LK_FIGURE_SHARPNESS,
+    LK_FIGURE_BRIGHTNESS,
+    LK_FIGURE_MEAN_L,
+    LK_FIGURE_MEAN_A,
+    LK_FIGURE_MEAN_B,
+    LK_FIGURE_STD_L,
+    LK_FIGURE_STD_A,
+    LK_FIGURE_STD_B,
+    LK_FIGURE_X,
+    LK_FIGURE_Y,
+    LK_FIGURE_WIDTH,
+    LK_FIGURE_HEIGHT,
+    LK_FIGURE_REMOVED,
+    LK_FIGURE_HUE,
+    LK_FIGURE_BLACK,
+    LK_FIGURE_MOTION_BLUR,
+    LK_FIGURE_MOUTH, /* how far the lips are apart, of the mouth's width */
+    LK_FIGURE_EYES,  /* height of the eyes, of their width: mean of both */
+    LK_FIGURE_FACES, /* in the frame, removed ones not counted */
+    LK_FIGURES,
+} lk_figure;
+
+extern const struct lk_figure_info { const char *name, *help; } lk_figure_table[LK_FIGURES];
+
+typedef struct lk_figures {
+    int64_t count;
+    double *values[LK_FIGURES]; /* [count] each, in the order of the query; finite */
+} lk_figures;
+
+/* q: NULL for all that are not removed. */
+bool lk_faceset_figures(lk_faceset *s, const lk_faceset_query *q, lk_figures *figures, lk_error *err);
+void lk_figures_free(lk_figures *figures);
+
+/* A table of all figures, JSON or CSV with one header line, in the kept order; caller frees. */
+char *lk_faceset_list(lk_faceset *s, const int64_t *ids, int64_t count, bool csv, lk_error *err);
+
+/* ---- Selecting -------------------------------------------------------------------------------------------- */
+
+/* Ids, in the kept order, of faces for which a condition holds: "yaw < -30 and sharpness > 40". Figures by name, numbers,
+ * + - * / < <= > >= = != and or not, parentheses, abs(x), and rank(figure): the share of faces below, 0–1. An error names
+ * the place. Count or −1; caller frees. */
+int64_t lk_faceset_select(lk_faceset *s, const char *condition, bool with_removed, int64_t **ids, lk_error *err);
+
+/* Takes faces out, or back in: all or none of them. Returns how many changed, or −1. */
+int64_t lk_faceset_mark(lk_faceset *s, const int64_t *ids, int64_t count, bool removed, lk_error *err);
+/* Takes out every face that is not listed. Returns how many went, or −1. */
+int64_t lk_faceset_keep(lk_faceset *s, const int64_t *ids, int64_t count, lk_error *err);
+
+/* ---- Sorting ---------------------------------------------------------------------------------------------- */
+
+typedef enum lk_sort {
+    LK_SORT_ORIGINAL,
+    LK_SORT_BLUR,
+    LK_SORT_MOTION_BLUR,
+    LK_SORT_YAW,
+    LK_SORT_PITCH,
+    LK_SORT_ROLL,
+    LK_SORT_SIZE,
+    LK_SORT_BRIGHTNESS,
+    LK_SORT_HUE,
+    LK_SORT_BLACK,
+    LK_SORT_MOUTH,
+    LK_SORT_EYES,
+    LK_SORT_ONE_FACE,
+    LK_SORT_FACE,
+    LK_SORT_FACE_DISSIMILAR,
+    LK_SORT_HISTOGRAM,
+    LK_SORT_HISTOGRAM_DISSIMILAR,
+    LK_SORT_PIXELS,
+    LK_SORT_PIXELS_DISSIMILAR,
+    LK_SORT_PERSON,
+    LK_SORT_FINAL,
+    LK_SORT_BEST,
+    LK_SORTS,
+} lk_sort;
+extern const char *const lk_sort_names[]; /* NULL-terminated */
+extern const char *const lk_sort_help[];
+
+/* Puts the faces that are not removed in order and keeps it in the file. */
+bool lk_faceset_sort(lk_faceset *s, lk_sort by, bool reverse, lk_error *err);
+
+/* The `target` faces that serve training best, by LK_SORT_FINAL or LK_SORT_BEST; the others are taken out. Returns how
+ * many are left, or −1. */
+int64_t lk_faceset_best(lk_faceset *s, lk_sort by, int64_t target, lk_error *err);
+
+/* Ids of faces that are nearly the same picture as a sharper one that stays; `distance`: root of the mean squared
+ * difference of the thumbnails, in 8-bit units. Count or −1; caller frees. */
+int64_t lk_faceset_duplicates(lk_faceset *s, double distance, int64_t **ids, lk_error *err);
+
+/* ---- Who is in it ----------------------------------------------------------------------------------------- */
+
+/* Identity descriptors for faces that lack one: one in so many of a track, the first always. */
+bool lk_faceset_describe(lk_faceset *s, int each, int64_t *described, lk_error *err);
+
+typedef struct lk_people {
+    int64_t count; /* faces that are not removed */
+    int64_t *ids;
+    int *person;        /* of each face: 0 for whom most of the faces show, then 1, …; −1: nothing is known */
+    double *similarity; /* of each face's track to its person's mean, or to the face asked for; −1…1, −2: not known */
+    int people;
+} lk_people;
+
+/* Faces of tracks whose mean descriptors are alike are one person. */
+bool lk_faceset_people(lk_faceset *s, lk_people *people, lk_error *err);
+/* The same, but similarity is that to the (largest) face in a picture. */
+bool lk_faceset_people_like(lk_faceset *s, const char *image, lk_people *people, lk_error *err);
+void lk_people_free(lk_people *people);
+
+#define LK_SAME_PERSON 0.65 /* cosine; two clips of one man give 0.87 on average, two men 0.49 */
+
+#ifdef __cplusplus
+}
+#endif
+#endif
