@@ -6,6 +6,8 @@
 #ifndef LIKENESS_CURATE_H
 #define LIKENESS_CURATE_H
 
+#include <jansson.h>
+
 #include "likeness/faceset.h"
 
 #ifdef __cplusplus
@@ -133,6 +135,32 @@ bool lk_faceset_people_like(lk_faceset *s, const char *image, lk_people *people,
 void lk_people_free(lk_people *people);
 
 #define LK_SAME_PERSON 0.65 /* cosine; two clips of one man give 0.87 on average, two men 0.49 */
+
+/* ---- Landmarks that are likely wrong ---------------------------------------------------------------------- */
+
+typedef enum lk_doubt {
+    LK_DOUBT_JUMP,  /* they leave the way between the frames before and after */
+    LK_DOUBT_SHAPE, /* no mixture of the shapes that the set's faces have */
+    LK_DOUBT_POSE,  /* they and the mesh disagree on how the face is turned */
+    LK_DOUBT_LOOK,  /* the network finds other ones in the stored crop, or no face */
+    LK_DOUBTS,
+} lk_doubt;
+extern const char *const lk_doubt_names[]; /* "jump", "shape", "pose", "look" */
+
+typedef struct lk_suspect {
+    int64_t id, source, frame;
+    lk_doubt why;
+    double score; /* 1: as far off as is still believed; the worst doubt of the face */
+} lk_suspect;
+
+/* The worst first, each face once. look: run the mesh network on every crop (some ms each). Count or −1; caller frees. */
+int64_t lk_faceset_suspects(lk_faceset *s, bool look, lk_suspect **suspects, lk_error *err);
+
+/* ---- Report ----------------------------------------------------------------------------------------------- */
+
+/* What a set is like, what it lacks for `dst` (may be NULL), and what to do about it. html: path of a page that needs
+ * nothing from outside, or NULL; json: gets a new reference, or NULL. */
+bool lk_faceset_report(lk_faceset *src, lk_faceset *dst, const char *html, json_t **json, lk_error *err);
 
 #ifdef __cplusplus
 }
