@@ -17,6 +17,8 @@
 extern "C" {
 #endif
 
+typedef enum lk_train_device { LK_TRAIN_AUTO, LK_TRAIN_CPU, LK_TRAIN_GPU } lk_train_device; /* auto: a GPU if any */
+
 /* What may change at any restart, or follow a schedule. */
 typedef struct lk_train_options {
     int batch;
@@ -32,6 +34,7 @@ typedef struct lk_train_options {
     bool swap_sides;                 /* src and dst exchanged, for a while */
     double rate;                     /* of Adam, in percent of the model's own */
     int precision;                   /* lk_nn_precision */
+    int device;                      /* lk_train_device; of one run */
     double holdout;                  /* percent of each video, in whole stretches, that is never shown */
     int64_t preview_every;           /* iterations between pictures of preview/history; 0: none */
     int64_t backup_every_iterations; /* 0: none */
@@ -102,6 +105,8 @@ typedef struct lk_backup {
     int64_t iteration;
     double seconds; /* of training, of the model's life */
 } lk_backup;
+/* What model.json says of the newest save: architecture, options, changes, iteration, seconds, facesets. New reference. */
+json_t *lk_model_describe(const char *model_dir, lk_error *err);
 /* Oldest first; the count, or −1. Caller frees. Each is a model folder of its own, for merging as well. */
 int lk_model_backups(const char *model_dir, lk_backup **list, lk_error *err);
 bool lk_model_backup(const char *model_dir, lk_error *err); /* of the newest save, now */

@@ -129,6 +129,7 @@ static bool fill(cli_call *call, always *common, int argc, char **argv, lk_error
         if (!call->given[i] || !lk_options_defaults(g->table, groups[i].values, err)) return false;
     }
     groups[n] = (lk_option_group){"Always", cli_common_table, common, NULL};
+    if (call->command->take) argc = call->command->take(argc, argv, call->values);
     return lk_option_groups_parse(groups, n + 1, argc, argv, &call->words, err) && check_words(call, err);
 }
 

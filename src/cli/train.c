@@ -10,6 +10,12 @@ typedef struct values {
 static const lk_option own[] = {
     {"src", 0, LK_OPT_LIST, AT(src), NULL, 0, 0, NULL, "A.faces", "faces of the person who is wanted"},
     {"dst", 0, LK_OPT_LIST, AT(dst), NULL, 0, 0, NULL, "B.faces", "faces of the video into which they go"},
+    {"recipe", 0, LK_OPT_STRING, AT(recipe), NULL, 0, 0, NULL, "classic|styled|FILE",
+     "schedules under one name; a file has lines NAME = VALUE@ITERATION, …"},
+    {"init-from", 0, LK_OPT_STRING, AT(init_from), NULL, 0, 0, NULL, "MODEL_DIR",
+     "begin with the weights of another model"},
+    {"pretrain", 0, LK_OPT_LIST, AT(pretrain), NULL, 0, 0, NULL, "MANY.faces",
+     "learn faces of many people first; the first run without it begins at iteration 0"},
     {"set", 0, LK_OPT_LIST, AT(set), NULL, 0, 0, NULL, "NAME=VALUE",
      "an option by schedule: batch=4@0,8@20000 from those iterations on; of a switch NAME=FROM..TO"},
     {0},
@@ -24,6 +30,8 @@ static const cli_group groups[] = {
     [TRAINING] = {"Training; may change at any restart", lk_train_option_table, AT(options)},
     {0},
 };
+
+static int take(int argc, char **argv, void *v) { return lk_train_take_schedules(argc, argv, &((values *)v)->job.set); }
 
 static bool run(cli_call *call, lk_error *err) {
     lk_train_job *job = &((values *)call->values)->job;
@@ -56,14 +64,17 @@ const cli_command cli_train = {
         "A model is a folder. The first run makes it, later runs go on where the last save ended; options that are\n"
         "not given keep the values they had. It trains until --time or --iterations is reached, or until Ctrl-C,\n"
         "which saves. MODEL_DIR/preview shows src, dst and the swap at the start, at each save, and whenever the\n"
-        "process gets SIGUSR1.",
+        "process gets SIGUSR1. Options of the last two groups may follow a schedule: --batch 4@0,8@20000 is 4 at\n"
+        "first and 8 from iteration 20,000; of a switch --swap-sides 10000..12000 is on in between.",
     .examples = "  likeness train anna-to-ben --src anna.faces --dst ben.faces --model quick --time 10m\n"
                 "  likeness train anna-to-ben --time 8h\n"
                 "  likeness train big --src anna.faces --dst ben.faces --model sae --resolution 192 --batch 4",
-    .next = "  likeness merge MODEL_DIR B.mp4 -o OUT.mp4 --faces B.faces",
+    .next = "  likeness model plot MODEL_DIR -o LOSS.png\n"
+            "  likeness merge MODEL_DIR B.mp4 -o OUT.mp4 --faces B.faces",
     .least_words = 1,
     .most_words = 1,
     .groups = groups,
     .size = sizeof(values),
+    .take = take,
     .run = run,
 };

@@ -183,6 +183,7 @@ typedef struct lk_record {
 } lk_record;
 
 void lk_record_free(lk_record *r);
+json_t *lk_record_json(const lk_record *r); /* without a checksum of its own; NULL: out of memory */
 bool lk_record_read(lk_record *r, const char *path, lk_error *err);
 bool lk_record_write(const lk_record *r, const char *path, lk_error *err);
 bool lk_record_add_change(lk_record *r, const char *option, const char *from, const char *to, lk_error *err);
@@ -228,7 +229,8 @@ void lk_history_close(lk_history *h);
 /* ---- Previews (preview.c) -------------------------------------------------------------------------------- */
 
 typedef struct lk_preview lk_preview;
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err);
+/* device: lk_nn_device */
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err);
 /* A sheet of what the network `e` does, written to `path` (PNG). */
 bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err);
 void lk_preview_free(lk_preview *p);
@@ -241,6 +243,8 @@ typedef struct lk_network {
     unsigned terms;
 } lk_network;
 
+/* lk_nn_device for an lk_train_device. */
+int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration);
 /* Makes it one; weights, moments and steps are carried over, or drawn from `seed` the first time. */

@@ -13,7 +13,7 @@ struct lk_model {
 
 static bool load(lk_model *m, const char *dir, lk_error *err) {
     lk_nn_graph *g = lk_swap_predict_graph(&m->record.config, m->batch, false, err);
-    m->exec = g ? lk_nn_compile(g, &(lk_nn_options){0}, err) : NULL;
+    m->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO)}, err) : NULL;
     lk_nn_graph_free(g);
     if (!m->exec) return false;
     int count = lk_nn_param_count(m->exec);
@@ -49,6 +49,19 @@ void lk_model_close(lk_model *m) {
     lk_nn_free(m->exec);
     lk_record_free(&m->record);
     free(m);
+}
+
+json_t *lk_model_describe(const char *model_dir, lk_error *err) {
+    lk_record record = {0};
+    bool found;
+    if (!lk_folder_open(model_dir, &record, false, &found, err)) return NULL;
+    json_t *json = found ? lk_record_json(&record) : NULL;
+    if (!found)
+        lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model (there is no model.json): train one first", model_dir);
+    else if (!json)
+        lk_fail(err, LK_ERR_MEMORY, "out of memory");
+    lk_record_free(&record);
+    return json;
 }
 
 bool lk_model_progress(const char *model_dir, int64_t *iteration, double *seconds, lk_error *err) {

@@ -40,6 +40,11 @@ static bool carry_in(lk_nn_exec *e, const carried *c, lk_error *err) {
     return ok || lk_fail(err, LK_ERR_MEMORY, "weights cannot be carried over to another batch or loss");
 }
 
+int lk_device(int wanted) {
+    bool gpu = wanted == LK_TRAIN_GPU || (wanted == LK_TRAIN_AUTO && lk_nn_has_gpu(NULL, NULL));
+    return gpu ? LK_NN_GPU : LK_NN_CPU;
+}
+
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
     return n->exec && n->batch == now->options.batch && n->precision == now->options.precision &&
            n->terms == lk_swap_terms(c, &now->objective, iteration);
@@ -55,8 +60,9 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         n->precision = now->options.precision;
         n->terms = lk_swap_terms(c, &now->objective, iteration);
         lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch, err);
-        n->exec =
-            g ? lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = seed, .precision = n->precision}, err) : NULL;
+        const lk_nn_options o = {
+            .train = true, .seed = seed, .precision = n->precision, .device = lk_device(now->options.device)};
+        n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
     }

@@ -5,6 +5,9 @@
 /* In the order of lk_nn_precision. */
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
+/* In the order of lk_train_device. */
+static const char *const device_names[] = {"auto", "cpu", "gpu", NULL};
+
 const lk_option lk_train_option_table[] = {
     {"batch", 'b', LK_OPT_INT, AT(batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"time", 't', LK_OPT_DURATION, AT(time), "0", 0, 1e9, NULL, "TIME", "stop after so much training; 0: no limit"},
@@ -26,6 +29,8 @@ const lk_option lk_train_option_table[] = {
     {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
+    {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",
+     "where to compute; auto is a GPU if any"},
     {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",
      "of each video that is never shown, in whole stretches, for evaluation"},
     {"preview-every", 0, LK_OPT_U64, AT(preview_every), "0", 0, 0, NULL, "N",

@@ -34,7 +34,7 @@ static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_er
     return ok;
 }
 
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err) {
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err) {
     lk_preview *p = lk_alloc(1, sizeof *p, err);
     if (!p) return NULL;
     int fewer = src->count < dst->count ? src->count : dst->count;
@@ -49,7 +49,7 @@ lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk
     p->dst = p->src ? lk_alloc(numbers, sizeof(float), err) : NULL;
     bool ok = p->dst && cut_faces(p, src, p->src, err) && cut_faces(p, dst, p->dst, err);
     lk_nn_graph *g = ok ? lk_swap_predict_graph(c, p->pairs, true, err) : NULL;
-    p->exec = g ? lk_nn_compile(g, &(lk_nn_options){0}, err) : NULL;
+    p->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = device}, err) : NULL;
     lk_nn_graph_free(g);
     if (p->exec) return p;
     lk_preview_free(p);

@@ -57,16 +57,20 @@ static json_t *file_json(const lk_saved_file *f) {
     return json_pack("{s:s, s:s}", "name", f->name, "sha256", f->sha256);
 }
 
-bool lk_record_write(const lk_record *r, const char *path, lk_error *err) {
+json_t *lk_record_json(const lk_record *r) {
     json_t *changes = r->changes ? json_incref(r->changes) : json_array();
-    json_t *json = json_pack(
-        "{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "format", FORMAT,
-        "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration", (json_int_t)r->iteration,
-        "seconds", r->seconds, "position", (json_int_t)r->position, "optimizer_steps", (json_int_t)r->optimizer_steps,
-        "turn", (json_int_t)r->turn, "history_bytes", (json_int_t)r->history_bytes, "pretraining", (int)r->pretraining,
-        "architecture", lk_options_to_json(lk_swap_options, &r->config), "options", settings_json(&r->settings),
-        "changes", changes, "src", strings_json(&r->src), "dst", strings_json(&r->dst), "files", "weights",
-        file_json(&r->weights), "optimizer", file_json(&r->optimizer));
+    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
+                     "format", FORMAT, "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration",
+                     (json_int_t)r->iteration, "seconds", r->seconds, "position", (json_int_t)r->position,
+                     "optimizer_steps", (json_int_t)r->optimizer_steps, "turn", (json_int_t)r->turn, "history_bytes",
+                     (json_int_t)r->history_bytes, "pretraining", (int)r->pretraining, "architecture",
+                     lk_options_to_json(lk_swap_options, &r->config), "options", settings_json(&r->settings), "changes",
+                     changes, "src", strings_json(&r->src), "dst", strings_json(&r->dst), "files", "weights",
+                     file_json(&r->weights), "optimizer", file_json(&r->optimizer));
+}
+
+bool lk_record_write(const lk_record *r, const char *path, lk_error *err) {
+    json_t *json = lk_record_json(r);
     char hex[65];
     bool ok = json || lk_fail(err, LK_ERR_MEMORY, "out of memory");
     ok = ok && checksum(json, hex, err) && json_object_set_new(json, "sha256", json_string(hex)) == 0 &&

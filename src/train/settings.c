@@ -6,9 +6,9 @@
 #include <string.h>
 
 /* Of one run: not stored with the model. */
-static const char *const of_a_run[] = {"time"};
+static const char *const of_a_run[] = {"time", "device"};
 /* Read once, when training starts: they cannot follow a schedule. */
-static const char *const fixed_in_a_run[] = {"time", "iterations", "seed"};
+static const char *const fixed_in_a_run[] = {"time", "iterations", "seed", "device"};
 
 static bool among(const char *const *names, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)

@@ -21,6 +21,7 @@ typedef struct trainer {
     const lk_train_job *job;
     int lock;
     lk_beginning how;
+    int device; /* lk_nn_device */
     lk_record record;
     lk_pool src, dst;
     lk_sampler *sampler;
@@ -62,18 +63,19 @@ static void note_losses(recent *r, float src, float dst) {
 static void tell_plan(const trainer *t, const lk_now_set *now) {
     const lk_swap_config *c = &t->record.config;
     lk_nn_memory m = lk_nn_memory_of(t->network.exec);
-    double mib = 0x1p20, total = (double)(m.weights + m.optimizer + m.activations);
+    double mib = 0x1p20;
     lk_log(LK_LOG_INFO, "%s: %s, %d×%d %s faces, iteration %lld, batch %d", t->job->model_dir, lk_arch_names[c->arch],
            c->resolution, c->resolution, lk_face_type_names[c->face_type], (long long)t->record.iteration,
            now->options.batch);
     lk_log(LK_LOG_INFO, "src: %d faces, dst: %d faces, %.0f MiB of pictures in memory%s", t->src.count, t->dst.count,
            (double)(t->src.bytes + t->dst.bytes) / mib,
            t->src.decoded && t->dst.decoded ? "" : " (decoded at each use: they do not fit otherwise)");
-    lk_log(LK_LOG_INFO,
-           "network: %.1f million parameters; weights %.0f MiB, optimizer %.0f MiB, activations %.0f MiB, together "
-           "%.0f MiB (%.0f bytes); %.1f GFLOP an iteration",
-           (double)m.parameters / 1e6, (double)m.weights / mib, (double)m.optimizer / mib, (double)m.activations / mib,
-           total / mib, total, m.step_flops / 1e9);
+    lk_log(
+        LK_LOG_INFO,
+        "network: %.1f million parameters; weights %.0f MiB, optimizer %.0f MiB, activations %.0f MiB, workspace %.0f "
+        "MiB, together %.0f MiB (%zu bytes); %.1f GFLOP an iteration",
+        (double)m.parameters / 1e6, (double)m.weights / mib, (double)m.optimizer / mib, (double)m.activations / mib,
+        (double)m.workspace / mib, (double)m.total / mib, m.total, m.step_flops / 1e9);
 }
 
 /* How much of what this run is to do is done, 0–1; negative when it has no end. */
@@ -121,7 +123,7 @@ static void draw_preview(trainer *t, const char *name) {
         ok = lk_make_dirs(path, &err);
         *slash = '/';
     }
-    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, &err);
+    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, t->device, &err);
     ok = ok && t->preview && lk_preview_draw(t->preview, t->network.exec, path, &err);
     if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
     free(path);
@@ -358,6 +360,7 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (!lk_start_record(t->job, r, &t->how, err) || !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
     size_t budget = picture_budget() / 2;
+    t->device = lk_device(now->options.device);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;

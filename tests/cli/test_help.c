@@ -3,8 +3,10 @@
 
 #include <jansson.h>
 
-static const char *const COMMANDS[] = {"swap",  "extract",     "set info",       "set sheet",    "train",
-                                       "merge", "models list", "models install", "models verify"};
+static const char *const COMMANDS[] = {"swap",          "extract",      "set info",      "set sheet",
+                                       "train",         "merge",        "models list",   "models install",
+                                       "models verify", "model info",   "model plot",    "model timelapse",
+                                       "model backups", "model backup", "model restore", "model swap-sides"};
 
 static void overview(void **state) {
     (void)state;
@@ -35,7 +37,7 @@ static void every_command_explains_itself(void **state) {
 static void slips(void **state) {
     (void)state;
     expect(likeness("extrat a.mp4"), 2, "did you mean: likeness extract");
-    expect(likeness("modles list"), 2, "did you mean: likeness models");
+    expect(likeness("modells list"), 2, "did you mean: likeness models");
     expect(likeness("set inof a.faces"), 2, "did you mean: likeness set info");
     expect(likeness("frobnicate"), 2, "likeness help");
     expect(likeness("help frobnicate"), 2, "there is no command 'frobnicate'");
@@ -51,6 +53,12 @@ static void slips(void **state) {
     expect(likeness("swap --src a.mp4 --dst b.mp4"), 2, "-o OUT.mp4 is missing");
     expect(likeness("train --batch 0 model"), 2, "--batch takes a whole number from 1");
     expect(likeness("train model --model h65"), 2, "h64, h128");
+    expect(likeness("train model --swap-sides 9..5"), 2, "two growing iterations, not '9..5'");
+    expect(likeness("train model --batch 4@0,x@9"), 2, "--batch takes a whole number from 1");
+    expect(likeness("model plot nowhere -o a.png"), 1, "nowhere holds no model");
+    expect(likeness("model plot nowhere"), 2, "-o LOSS.png is missing");
+    expect(likeness("model restore nowhere 12"), 1, "nowhere has no backup '12'");
+    expect(likeness("model swap-sides nowhere"), 1, "nowhere is no model folder");
     expect(likeness("merge model"), 2, "INPUT is missing");
     expect(likeness("merge model in.mp4 -o out.mp4"), 2, "--faces B.faces is missing");
     expect(likeness("set info a.faces b.faces"), 2, "'b.faces' is one word too many");
