@@ -152,7 +152,7 @@ lk_node *lk_graph_node(lk_nn_graph *g, lk_op op, const int *in, int in_count) {
     }
     if (!grow(g, (void **)&g->nodes, g->node_count, &g->node_room, sizeof *g->nodes)) return NULL;
     lk_node *n = &g->nodes[g->node_count++];
-    *n = (lk_node){.op = op, .in_count = in_count, .scratch_tensor = -1};
+    *n = (lk_node){.op = op, .in_count = in_count, .scratch_tensor = -1, .weights = -1};
     for (int i = 0; i < in_count; i++) n->in[i] = in[i];
     return n;
 }

@@ -65,8 +65,13 @@ static int converted(lk_nn_graph *g, facts *f, int t, lk_node *to, int *count) {
     int copy = lk_graph_tensor(g, LK_VALUE, g->tensors[t].shape);
     if (copy < 0) return -1;
     g->tensors[copy].narrow = true;
-    to[(*count)++] =
-        (lk_node){.op = LK_OP_CONVERT, .in = {t}, .in_count = 1, .out = {copy}, .out_count = 1, .scratch_tensor = -1};
+    to[(*count)++] = (lk_node){.op = LK_OP_CONVERT,
+                               .in = {t},
+                               .in_count = 1,
+                               .out = {copy},
+                               .out_count = 1,
+                               .scratch_tensor = -1,
+                               .weights = -1};
     return f[t].convert = copy;
 }
 

@@ -95,6 +95,7 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
     const lk_bf16 *transposed = (const lk_bf16 *)(const void *)(scratch + m->field_at);
     const uint32_t *where = (const uint32_t *)(const void *)(scratch + m->extra_at);
     int all = steps_of(&m->l);
+    if (m->l.o <= 16) memset(sums, 0, (size_t)(t.blocks * t.taps) * LK_TILE * sizeof *sums); /* rows nobody writes */
     for (int first = 0; first < all; first += m->steps_together) {
         int steps = all - first < m->steps_together ? all - first : m->steps_together;
         for (int k = 0; k < t.taps; k++) {
@@ -102,8 +103,8 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
             m->ops->gather(x, where + first * 32, steps, pairs);
             for (int i = 0; i < t.blocks; i++) {
                 const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
-                m->ops->multiply(a, a + 512, 32, offsets, pairs, sums + (size_t)(i * t.taps + k) * LK_TILE, steps,
-                                 first > 0);
+                m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, offsets, pairs,
+                                 sums + (size_t)(i * t.taps + k) * LK_TILE, steps, first > 0);
             }
         }
     }
