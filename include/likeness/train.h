@@ -46,6 +46,9 @@ extern const lk_option lk_train_option_table[]; /* over lk_train_options */
  * What was not said is taken from the model, when it exists, and from the defaults in the struct when it is new. */
 typedef struct lk_train_job {
     const char *model_dir;
+    /* Processes that train this model together, all with the same job; each takes its share of the batch, which must be a
+     * multiple of their number. Rank 0 alone writes, tells and decides when to stop. NULL: this process trains alone. */
+    lk_nn_peers *peers;
     lk_strings src, dst; /* .faces files of each side */
     lk_swap_config config;
     const bool *config_given;

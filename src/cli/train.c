@@ -40,7 +40,16 @@ static bool run(cli_call *call, lk_error *err) {
     job->objective_given = call->given[OBJECTIVE];
     job->options_given = call->given[TRAINING];
     lk_train_report r;
+    if (!lk_nn_peers_open(&job->peers, err)) return false;
+    /* Where mpirun started several, one speaks. */
+    if (lk_nn_peers_rank(job->peers) > 0) {
+        lk_log_to(NULL, NULL);
+        lk_progress_to(NULL, NULL);
+        if (!freopen("/dev/null", "w", stdout)) return lk_fail(err, LK_ERR_IO, "/dev/null cannot be opened");
+    }
+    /* After a failure the others would be waited for in vain: mpirun ends them. */
     if (!lk_train(job, &r, err)) return false;
+    lk_nn_peers_close(job->peers);
     call->result =
         json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:b}", "model", job->model_dir, "first", (json_int_t)r.first,
                   "iteration", (json_int_t)r.iteration, "seconds", r.seconds, "src_loss", (double)r.src_loss,

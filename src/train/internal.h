@@ -135,7 +135,7 @@ int lk_yaw_feed_pick(lk_yaw_feed *f, uint64_t seed, int64_t position, bool *mirr
 
 typedef struct lk_batch {
     int64_t iteration, position; /* position: samples of each side drawn before this batch */
-    int count;                   /* faces of each side: 2·count samples, src first */
+    int count;                   /* faces of each side: 2·count samples, src first; this process's share */
     float *warped, *target, *mask;
     lk_now_set now;
     int *faces; /* index in its pool, of each sample */
@@ -150,10 +150,12 @@ typedef struct lk_sampler_news {
     int threads;
 } lk_sampler_news;
 
-/* Batches from `iteration` on, a function of (settings, pools, iteration, position, turn) alone. All that is given
+/* Batches from `iteration` on, a function of (settings, pools, iteration, position, turn) alone; of several processes, each
+ * gets its share of the same batches. All that is given
  * stays the caller's and must outlive the sampler. */
 lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
-                             int64_t iteration, int64_t position, uint64_t turn, int threads, lk_error *err);
+                             int64_t iteration, int64_t position, uint64_t turn, int threads, const lk_nn_peers *peers,
+                             lk_error *err);
 /* In order of iteration; give each back. NULL on failure. */
 lk_batch *lk_sampler_next(lk_sampler *s, lk_error *err);
 void lk_sampler_give_back(lk_sampler *s, lk_batch *batch);
@@ -239,8 +241,9 @@ void lk_preview_free(lk_preview *p);
 
 typedef struct lk_network {
     lk_nn_exec *exec;
-    int batch, precision;
+    int batch, precision; /* batch: of all processes together */
     unsigned terms;
+    lk_nn_peers *peers;
 } lk_network;
 
 /* lk_nn_device for an lk_train_device. */

@@ -50,18 +50,28 @@ bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_
            n->terms == lk_swap_terms(c, &now->objective, iteration);
 }
 
+/* Several processes train on processors; a GPU that was asked for is refused by the executor. */
+static int device_of(const lk_network *n, int wanted) {
+    bool together = lk_nn_peers_count(n->peers) > 1;
+    return lk_device(together && wanted == LK_TRAIN_AUTO ? LK_TRAIN_CPU : wanted);
+}
+
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
                     lk_error *err) {
     carried kept = {0};
     bool carrying = n->exec != NULL, ok = !carrying || carry_out(n->exec, &kept, err);
     if (ok) {
-        lk_network_free(n);
+        lk_nn_free(n->exec);
+        n->exec = NULL;
         n->batch = now->options.batch;
         n->precision = now->options.precision;
         n->terms = lk_swap_terms(c, &now->objective, iteration);
-        lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch, err);
-        const lk_nn_options o = {
-            .train = true, .seed = seed, .precision = n->precision, .device = lk_device(now->options.device)};
+        lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch / lk_nn_peers_count(n->peers), err);
+        const lk_nn_options o = {.train = true,
+                                 .seed = seed,
+                                 .precision = n->precision,
+                                 .device = device_of(n, now->options.device),
+                                 .peers = n->peers};
         n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));

@@ -17,6 +17,7 @@ struct lk_sampler {
     const lk_pool *pools[2];
     const lk_settings *settings;
     int resolution, thread_count, started;
+    int rank, processes; /* this process makes every batch's part `rank` of so many */
     uint64_t turn;
     pthread_t *threads;
     lk_batch *batches;
@@ -44,7 +45,7 @@ static int pool_of(const lk_batch *b, int i) { return (i >= b->count) != b->now.
 
 static void pick_face(lk_sampler *s, lk_batch *b, int i) {
     int pool = pool_of(b, i);
-    int64_t position = b->position + i % b->count;
+    int64_t position = b->position + s->rank * b->count + i % b->count;
     b->mirror[i] = false;
     b->faces[i] = pool == 0 && b->now.options.by_yaw
                       ? lk_yaw_feed_pick(&s->yaw, seed_of(s, b), position, &b->mirror[i])
@@ -58,9 +59,9 @@ static bool take(lk_sampler *s, lk_batch *b) {
     if (ok) {
         b->iteration = s->next_taken++;
         b->position = s->position;
-        b->count = b->now.options.batch;
+        b->count = b->now.options.batch / s->processes;
         for (int i = 0; i < 2 * b->count; i++) pick_face(s, b, i);
-        s->position += b->count;
+        s->position += b->now.options.batch;
     }
     pthread_mutex_unlock(&s->lock);
     return ok;
@@ -68,7 +69,8 @@ static bool take(lk_sampler *s, lk_batch *b) {
 
 static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room, lk_error *err) {
     const lk_pool *pool = s->pools[pool_of(b, i)];
-    lk_rng rng = lk_rng_make(seed_of(s, b), STREAM_SAMPLE | (uint64_t)b->iteration << 12 | (uint64_t)i);
+    int side = i / b->count, place = side * b->now.options.batch + s->rank * b->count + i % b->count;
+    lk_rng rng = lk_rng_make(seed_of(s, b), STREAM_SAMPLE | (uint64_t)b->iteration << 12 | (uint64_t)place);
     lk_augment a = {.flip = b->now.options.flip ? FLIP_PROBABILITY : 0, .mirror = b->mirror[i]};
     a.warp = b->now.options.warp / 100;
     if (pool == s->pools[0]) a.scale = b->now.options.src_scale / 100;
@@ -180,7 +182,8 @@ static bool start(lk_sampler *s, int largest, lk_error *err) {
 }
 
 lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
-                             int64_t iteration, int64_t position, uint64_t turn, int threads, lk_error *err) {
+                             int64_t iteration, int64_t position, uint64_t turn, int threads, const lk_nn_peers *peers,
+                             lk_error *err) {
     lk_sampler *s = lk_alloc(1, sizeof *s, err);
     if (!s) return NULL;
     pthread_mutex_init(&s->lock, NULL);
@@ -189,6 +192,8 @@ lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_se
     s->pools[1] = dst;
     s->settings = settings;
     s->resolution = resolution;
+    s->rank = lk_nn_peers_rank(peers);
+    s->processes = lk_nn_peers_count(peers);
     s->next_taken = s->next_given = iteration;
     s->position = position;
     s->turn = turn;

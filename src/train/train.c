@@ -140,8 +140,15 @@ static void keep_preview(trainer *t) {
     draw_preview(t, name);
 }
 
+/* Of several processes one writes. */
+static bool writes(const trainer *t) { return lk_nn_peers_rank(t->job->peers) == 0; }
+
 static bool save(trainer *t, lk_error *err) {
     if (t->saved_iteration == t->record.iteration) return true;
+    if (!writes(t)) {
+        t->saved_iteration = t->record.iteration;
+        return true;
+    }
     t->record.seconds = t->earlier_seconds + lk_now() - t->start;
     t->record.optimizer_steps = lk_nn_steps(t->network.exec);
     if (!lk_history_sync(&t->history, err)) return false;
@@ -187,6 +194,23 @@ static void between_steps(trainer *t, const lk_train_options *o) {
     if (is_multiple(t->record.iteration, o->preview_every)) keep_preview(t);
 }
 
+/* Clocks and interrupts differ: what rank 0 says holds for all. */
+static bool together(trainer *t, bool *stop, lk_error *err) {
+    int64_t told[2] = {*stop, t->saved_iteration};
+    if (!lk_nn_peers_broadcast(t->job->peers, told, sizeof told, err)) return false;
+    *stop = told[0] != 0;
+    t->saved_iteration = told[1];
+    return true;
+}
+
+/* Every batch of the schedule must divide among the processes. */
+static bool divides(const trainer *t, int batch, lk_error *err) {
+    int count = lk_nn_peers_count(t->job->peers);
+    return batch % count == 0 ||
+           lk_fail(err, LK_ERR_USAGE, "a batch of %d does not divide among %d processes: choose a multiple of %d",
+                   batch, count, count);
+}
+
 static bool finished(const trainer *t, const lk_train_options *o) {
     return lk_interrupted() || (o->iterations > 0 && t->record.iteration >= o->iterations) ||
            (o->time > 0 && lk_now() - t->start >= o->time);
@@ -221,7 +245,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     lk_nn_adam adam = lk_swap_optimizer(c);
     float src, dst;
     adam.rate *= (float)(b->now.options.rate / 100);
-    if (!fit_network(t, &b->now, err)) return false;
+    if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
     fill_inputs(t->network.exec, b, c->resolution);
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))
         return lk_fail(err, LK_ERR_UNSUPPORTED, "the losses of this model have no such weights");
@@ -230,10 +254,10 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     *well = still_learns(t, &b->now, src, dst);
     if (!*well) return true;
     t->record.iteration++;
-    t->record.position += b->count;
+    t->record.position += b->now.options.batch;
     note_losses(&t->losses, src, dst);
-    return lk_history_add(&t->history, t->record.iteration, t->earlier_seconds + lk_now() - t->start, (double)src,
-                          (double)dst, b->count, err);
+    return !writes(t) || lk_history_add(&t->history, t->record.iteration, t->earlier_seconds + lk_now() - t->start,
+                                        (double)src, (double)dst, b->now.options.batch, err);
 }
 
 static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
@@ -250,7 +274,7 @@ static bool start_sampler(trainer *t, lk_error *err) {
     const lk_record *r = &t->record;
     lk_sampler_stop(t->sampler);
     t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
-                                  r->turn, threads, err);
+                                  r->turn, threads, t->job->peers, err);
     return t->sampler != NULL;
 }
 
@@ -280,7 +304,8 @@ static bool go_back(trainer *t, lk_error *err) {
            (long long)collapsed, (long long)saved.iteration);
     lk_history_close(&t->history);
     bool ok = lk_network_load(&t->network, t->job->model_dir, &saved, err) &&
-              lk_history_open(&t->history, t->job->model_dir, saved.history_bytes, err) && start_sampler(t, err);
+              (!writes(t) || lk_history_open(&t->history, t->job->model_dir, saved.history_bytes, err)) &&
+              start_sampler(t, err);
     t->watch = (lk_watch){0};
     t->saved_iteration = t->told_iteration = saved.iteration;
     lk_record_free(&saved);
@@ -288,10 +313,13 @@ static bool go_back(trainer *t, lk_error *err) {
 }
 
 static bool loop(trainer *t, lk_now_set *now, lk_error *err) {
-    while (!finished(t, &now->options)) {
-        bool well = true;
+    for (;;) {
+        bool well = true, stop = finished(t, &now->options);
+        if (!together(t, &stop, err)) return false;
+        if (stop) break;
         if (!step(t, now, &well, err)) return false;
         if (!well && !go_back(t, err)) return false;
+        if (!writes(t)) continue;
         tell_progress(t, &now->options);
         if (well) between_steps(t, &now->options);
     }
@@ -352,22 +380,31 @@ static bool first_weights(trainer *t, lk_error *err) {
     return true;
 }
 
+/* Rank 0 first: it may have to put the folder in order. */
+static bool in_turn(trainer *t, bool before, lk_error *err) {
+    char sign = 1;
+    return writes(t) == before || lk_nn_peers_broadcast(t->job->peers, &sign, sizeof sign, err);
+}
+
 static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     const char *dir = t->job->model_dir;
     lk_record *r = &t->record;
-    if ((t->lock = lk_folder_lock(dir, err)) < 0) return false;
-    lk_folder_clean(dir);
-    if (!lk_start_record(t->job, r, &t->how, err) || !lk_settings_at(&r->settings, r->iteration, now, err))
+    if (writes(t) && (t->lock = lk_folder_lock(dir, err)) < 0) return false;
+    if (writes(t)) lk_folder_clean(dir);
+    if (!in_turn(t, true, err) || !lk_start_record(t->job, r, &t->how, err) || !in_turn(t, false, err) ||
+        !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
     size_t budget = picture_budget() / 2;
     t->device = lk_device(now->options.device);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;
-    if (!lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
+    t->network.peers = t->job->peers;
+    if (!divides(t, now->options.batch, err) ||
+        !lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
         !start_sampler(t, err))
         return false;
-    if (!lk_history_open(&t->history, dir, t->how == LK_GOES_ON ? r->history_bytes : 0, err)) return false;
+    if (writes(t) && !lk_history_open(&t->history, dir, t->how == LK_GOES_ON ? r->history_bytes : 0, err)) return false;
     t->first = r->iteration;
     t->saved_iteration = t->how == LK_GOES_ON ? r->iteration : -1;
     t->earlier_seconds = r->seconds;
@@ -394,7 +431,7 @@ static void close_all(trainer *t, bool begun) {
 
 static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *err) {
     tell_plan(t, now);
-    draw_newest(t);
+    if (writes(t)) draw_newest(t);
     t->start = t->saved_at = t->backup_at = t->told_at = lk_now();
     t->told_iteration = t->first;
     char *what = lk_format(err, "training %s", t->job->model_dir);
@@ -404,7 +441,7 @@ static bool run(trainer *t, lk_now_set *now, lk_train_report *report, lk_error *
     double seconds = lk_now() - t->start;
     lk_progress_end(&t->progress);
     free(what);
-    if (ok) draw_newest(t);
+    if (ok && writes(t)) draw_newest(t);
     tell_end(t, seconds);
     if (report)
         *report = (lk_train_report){

@@ -82,7 +82,7 @@ static void test_samples(void **state) {
                     lk_pool_open(&src, "src", &paths, &c, 0, LK_MIB(64), &err) &&
                     lk_pool_open(&dst, "dst", &paths, &c, 0, LK_MIB(64), &err),
                 &err);
-        lk_sampler *sampler = lk_sampler_start(&src, &dst, &s, SIDE, ITERATION, 0, 0, 2, &err);
+        lk_sampler *sampler = lk_sampler_start(&src, &dst, &s, SIDE, ITERATION, 0, 0, 2, NULL, &err);
         lk_batch *b = sampler ? lk_sampler_next(sampler, &err) : NULL;
         test_ok(b != NULL, &err);
         size_t bytes, pixels = SIDE * SIDE;

@@ -51,7 +51,7 @@ static lk_settings settings_with(const char *const *set) {
 
 static lk_sampler *start(const lk_settings *s, int64_t iteration, int64_t position, int threads) {
     lk_error err = {0};
-    lk_sampler *sampler = lk_sampler_start(&pools[0], &pools[1], s, 64, iteration, position, 0, threads, &err);
+    lk_sampler *sampler = lk_sampler_start(&pools[0], &pools[1], s, 64, iteration, position, 0, threads, NULL, &err);
     test_ok(sampler != NULL, &err);
     return sampler;
 }
@@ -101,7 +101,7 @@ static void test_jpegs_in_memory(void **state) {
         test_ok(lk_pool_open(&packed[i], i ? "dst" : "src", &paths[i], &config, 0, 1000, &err), &err);
         assert_true(!packed[i].decoded && pools[i].decoded);
     }
-    lk_sampler *a = start(&s, 0, 0, 1), *b = lk_sampler_start(&packed[0], &packed[1], &s, 64, 0, 0, 0, 2, &err);
+    lk_sampler *a = start(&s, 0, 0, 1), *b = lk_sampler_start(&packed[0], &packed[1], &s, 64, 0, 0, 0, 2, NULL, &err);
     test_ok(b != NULL, &err);
     lk_batch *x = lk_sampler_next(a, &err), *y = lk_sampler_next(b, &err);
     test_ok(x && y, &err);
