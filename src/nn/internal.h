@@ -118,6 +118,7 @@ typedef struct lk_node {
     bool narrow;    /* multiplies in bfloat16 */
     int weights;    /* of a layer: their tensor */
     bool updates;   /* the weights' gradient is not kept but applied at once */
+    int spread;     /* of a convolution: depth-to-space by this factor is part of it; 0: none */
     double seconds; /* of the processor, spent in it so far, when profiling */
     int64_t runs;   /* when profiling */
 } lk_node;

@@ -218,6 +218,7 @@ static double node_flops(const lk_nn_graph *g, const lk_node *n) {
     case LK_OP_CONV:
     case LK_OP_DENSE:
         out = t[n->out[0]].shape, w = t[n->in[1]].shape;
+        if (n->spread) out.c = w.n, out.h /= n->spread, out.w /= n->spread;
         break;
     case LK_OP_CONV_BACK_DATA:
     case LK_OP_DENSE_BACK_DATA:

@@ -150,6 +150,7 @@ static void choose_narrow(lk_nn_exec *e) {
         n->narrow = row(e, n) == &onednn && n->op != LK_OP_CONV_TRANSPOSED;
     }
     lk_matrix_choose(e);
+    lk_cpu_fuse(e);
     for (int i = 0; i < e->g.node_count; i++) {
         lk_node *n = &e->g.nodes[i];
         if (!n->narrow || lk_matrix_does(e, n)) continue;

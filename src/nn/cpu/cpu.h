@@ -47,6 +47,9 @@ bool lk_onednn_reorder(const lk_nn_exec *e, const lk_tensor *t, char *data, floa
 void *lk_onednn_copy_layout(const void *layout, lk_error *err);
 size_t lk_onednn_layout_bytes(const void *layout);
 
+/* fuse.c: after lk_matrix_choose */
+void lk_cpu_fuse(lk_nn_exec *e);
+
 /* matrix.c: layers that are done in bfloat16 by our own products */
 void lk_matrix_choose(lk_nn_exec *e); /* marks their weights, and tells each node of a layer which those are */
 bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n);
@@ -63,6 +66,9 @@ void lk_cpu_activate(lk_nn_act act, float alpha, const float *x, float *y, size_
 bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_binary(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_activation(lk_nn_exec *e, lk_node *n, lk_error *err);
+/* dx = dy · the activation's slope where its result was y */
+void lk_cpu_slope(lk_nn_act act, float alpha, const float *dy, const float *y, float *dx, size_t n);
+void lk_cpu_leaky_slope(float alpha, const lk_bf16 *dy, const lk_bf16 *y, lk_bf16 *dx, size_t n);
 bool lk_cpu_activation_back(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_unary(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_cpu_unary_back(lk_nn_exec *e, lk_node *n, lk_error *err);

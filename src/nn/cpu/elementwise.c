@@ -160,7 +160,7 @@ static inline float slope(lk_nn_act act, float alpha, float y) {
     }
 }
 
-LK_HOT static void slope_all(lk_nn_act act, float alpha, const float *dy, const float *y, float *dx, size_t n) {
+LK_HOT void lk_cpu_slope(lk_nn_act act, float alpha, const float *dy, const float *y, float *dx, size_t n) {
 #define EACH(kind)                                                                                                     \
     case kind:                                                                                                         \
         _Pragma("omp simd") for (size_t i = 0; i < n; i++) dx[i] = dy[i] * slope(kind, alpha, y[i]);                   \
@@ -177,10 +177,19 @@ LK_HOT static void slope_all(lk_nn_act act, float alpha, const float *dy, const 
 #undef EACH
 }
 
+/* Of the leaky unit, all in bfloat16. */
+LK_HOT void lk_cpu_leaky_slope(float alpha, const lk_bf16 *dy, const lk_bf16 *y, lk_bf16 *dx, size_t n) {
+#pragma omp simd
+    for (size_t i = 0; i < n; i++) {
+        bool positive = y[i] && !(y[i] & 0x8000);
+        dx[i] = positive ? dy[i] : lk_narrow(alpha * lk_widen(dy[i]));
+    }
+}
+
 bool lk_cpu_activation_back(lk_nn_exec *e, lk_node *node, lk_error *err) {
     (void)err;
     size_t total = lk_nn_count(lk_cpu_shape(e, node->in[0]));
-    IN_CHUNKS(e, node, total, slope_all(node->a.conv.act, node->a.conv.alpha, a, b, y, n))
+    IN_CHUNKS(e, node, total, lk_cpu_slope(node->a.conv.act, node->a.conv.alpha, a, b, y, n))
     return true;
 }
 

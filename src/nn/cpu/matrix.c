@@ -23,6 +23,11 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
     const lk_nn_conv_options *o = &n->a.conv;
     lk_layer l = {x.n, x.h, x.w, x.c, y.h, y.w, y.c, w.h, w.w, o->stride, o->pad_top, o->pad_left, 0, 0, w.h * w.w};
+    if (n->spread) {
+        l.oh /= n->spread;
+        l.ow /= n->spread;
+        l.o = w.n;
+    }
     if (is_dense(n->op)) {
         l.c = w.c;
         l.h = l.w = l.oh = l.ow = l.stride = 1;

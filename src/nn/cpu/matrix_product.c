@@ -29,7 +29,8 @@ typedef struct slide {
     int height, width; /* pixels of the output */
     walk walk;
     int halves;           /* how many 16-row halves there are */
-    lk_nn_shape to_shape; /* the output tensor's */
+    lk_nn_shape to_shape; /* the output tensor's, before depth-to-space */
+    int spread;           /* depth-to-space by this factor on the way; 0: none */
     int step, top, left;  /* output pixel (y, x) is (y·step + top, x·step + left) of the tensor */
     char *to;
     bool to_narrow;
@@ -85,22 +86,42 @@ LK_HOT static void finish(float *c, const float *bias, lk_nn_act act, float alph
     for (int i = 0; narrow && i < LK_TILE; i++) narrow[i] = lk_narrow(c[i]);
 }
 
-/* 16 rows of a finished block to their pixels, from channel `first` on. */
+static inline void put(char *to, const char *from, size_t bytes) {
+    if (bytes == 64)
+        memcpy(to, from, 64);
+    else
+        memcpy(to, from, bytes);
+}
+
+/* One row of a block to its pixel, from channel `first` on. */
+static inline void write_pixel(const slide *s, const char *row, int n, int y, int x, int first, int count,
+                               size_t number) {
+    const lk_nn_shape *t = &s->to_shape;
+    size_t line = (size_t)n * (size_t)t->h + (size_t)(y * s->step + s->top), column = (size_t)(x * s->step + s->left);
+    if (!s->spread) {
+        size_t at = (line * (size_t)t->w + column) * (size_t)t->c + (size_t)first;
+        put(s->to + at * number, row, (size_t)count * number);
+        return;
+    }
+    /* Depth-to-space: r channels' groups side by side in each of r lines. */
+    int run = t->c / s->spread;
+    while (count > 0) {
+        int group = first / run, at = first % run, some = run - at < count ? run - at : count;
+        size_t wide = ((line * (size_t)s->spread + (size_t)group) * (size_t)t->w + column) * (size_t)run + (size_t)at;
+        put(s->to + wide * number, row, (size_t)some * number);
+        row += (size_t)some * number;
+        first += some;
+        count -= some;
+    }
+}
+
+/* 16 rows of a finished block to their pixels. */
 static void write_half(const slide *s, const char *rows, int half, int first, int count) {
     int n, y, x;
     begin_of(s, half, &n, &y, &x);
-    const lk_nn_shape *t = &s->to_shape;
-    size_t number = s->to_narrow ? 2 : 4, row_bytes = 32 * number, bytes = (size_t)count * number;
-    size_t sample = (size_t)t->h * (size_t)t->w * (size_t)t->c * number;
-    for (int r = 0; r < 16; r++, rows += row_bytes) {
-        if (y < s->height && x < s->width) {
-            size_t pixel = (size_t)(y * s->step + s->top) * (size_t)t->w + (size_t)(x * s->step + s->left);
-            char *to = s->to + (size_t)n * sample + (pixel * (size_t)t->c + (size_t)first) * number;
-            if (bytes == 64)
-                memcpy(to, rows, 64);
-            else
-                memcpy(to, rows, bytes);
-        }
+    size_t number = s->to_narrow ? 2 : 4;
+    for (int r = 0; r < 16; r++, rows += 32 * number) {
+        if (y < s->height && x < s->width) write_pixel(s, rows, n, y, x, first, count, number);
         if (s->walk == DEEP)
             n++;
         else if (++x == s->f->columns && s->walk == OVER)
@@ -226,6 +247,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .height = l->oh,
                .width = l->ow,
                .to_shape = lk_shape(l->n, l->o, l->oh, l->ow),
+               .spread = n->spread,
                .step = 1,
                .to = y->data,
                .to_narrow = y->narrow,

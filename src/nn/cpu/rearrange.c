@@ -3,6 +3,35 @@
 
 #include <string.h>
 
+typedef struct move {
+    const lk_tensor *from, *to, *result; /* result: of the activation to be undone on the way back, or NULL */
+    const lk_nn_conv_options *act;
+} move;
+
+/* A run of numbers from one place to another; on the way back, the result of an activation lies as the gradient does. */
+static void move_run(const move *m, size_t from_at, size_t to_at, size_t n) {
+    const char *from = m->from->data + from_at * lk_number_bytes(m->from);
+    char *to = m->to->data + to_at * lk_number_bytes(m->to);
+    if (!m->result) {
+        lk_cpu_copy(from, m->from->narrow, to, m->to->narrow, n);
+        return;
+    }
+    const char *result = m->result->data + from_at * lk_number_bytes(m->result);
+    if (m->act->act == LK_NN_LEAKY && m->from->narrow && m->to->narrow && m->result->narrow) {
+        lk_cpu_leaky_slope(m->act->alpha, (const lk_bf16 *)(const void *)from, (const lk_bf16 *)(const void *)result,
+                           (lk_bf16 *)(void *)to, n);
+        return;
+    }
+    for (size_t at = 0; at < n; at += LK_CPU_CHUNK) {
+        float dy[LK_CPU_CHUNK], y[LK_CPU_CHUNK];
+        size_t some = n - at < LK_CPU_CHUNK ? n - at : LK_CPU_CHUNK;
+        lk_cpu_copy(from + at * lk_number_bytes(m->from), m->from->narrow, (char *)dy, false, some);
+        lk_cpu_copy(result + at * lk_number_bytes(m->result), m->result->narrow, (char *)y, false, some);
+        lk_cpu_slope(m->act->act, m->act->alpha, dy, y, dy, some);
+        lk_cpu_copy((const char *)dy, false, to + at * lk_number_bytes(m->to), m->to->narrow, some);
+    }
+}
+
 /* Forward and backward alike: a row of r·C numbers at (h, i, w) of the deep side is a run of the wide side. */
 bool lk_cpu_depth_to_space(lk_nn_exec *e, lk_node *node, lk_error *err) {
     (void)err;
@@ -10,8 +39,8 @@ bool lk_cpu_depth_to_space(lk_nn_exec *e, lk_node *node, lk_error *err) {
     lk_nn_shape s = lk_cpu_shape(e, back ? node->out[0] : node->in[0]);
     int r = node->a.i[0];
     size_t run = (size_t)(s.c / r), line = run * (size_t)s.w; /* r·C of the wide side's channels */
-    const lk_tensor *from = &e->g.tensors[node->in[0]], *to = &e->g.tensors[node->out[0]];
-    size_t from_bytes = lk_number_bytes(from), to_bytes = lk_number_bytes(to);
+    move m = {&e->g.tensors[node->in[0]], &e->g.tensors[node->out[0]],
+              node->in_count > 1 ? &e->g.tensors[node->in[1]] : NULL, &node->a.conv};
     int rows = s.n * s.h;
 #pragma omp parallel for if (lk_nn_count(s) > LK_CPU_PARALLEL)
     for (int row = 0; row < rows; row++)
@@ -19,8 +48,7 @@ bool lk_cpu_depth_to_space(lk_nn_exec *e, lk_node *node, lk_error *err) {
             for (int w = 0; w < s.w; w++) {
                 size_t deep = ((size_t)row * (size_t)s.w + (size_t)w) * (size_t)s.c + (size_t)i * run;
                 size_t wide = ((size_t)row * (size_t)r + (size_t)i) * line + (size_t)w * run;
-                lk_cpu_copy(from->data + (back ? wide : deep) * from_bytes, from->narrow,
-                            to->data + (back ? deep : wide) * to_bytes, to->narrow, run);
+                move_run(&m, back ? wide : deep, back ? deep : wide, run);
             }
     return true;
 }
