@@ -246,6 +246,8 @@ typedef struct lk_network {
     lk_nn_peers *peers;
 } lk_network;
 
+/* Bytes of main memory that are free now. */
+size_t lk_free_memory(void);
 /* lk_nn_device for an lk_train_device. */
 int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */

@@ -1,6 +1,7 @@
 /* The executor of the training graph, made anew when the batch or the terms of the loss change. */
 #include "internal.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,22 +57,70 @@ static int device_of(const lk_network *n, int wanted) {
     return lk_device(together && wanted == LK_TRAIN_AUTO ? LK_TRAIN_CPU : wanted);
 }
 
+size_t lk_free_memory(void) {
+    FILE *f = fopen("/proc/meminfo", "r");
+    char line[200];
+    unsigned long long kib = 1u << 21;
+    while (f && fgets(line, sizeof line, f))
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1) break;
+    if (f) fclose(f);
+    return (size_t)kib * 1024;
+}
+
+/* Bytes; SIZE_MAX: it cannot even be planned. */
+static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o) {
+    lk_nn_memory m = {0};
+    lk_nn_graph *g = lk_swap_training_graph(c, terms, batch, NULL);
+    bool ok = g && lk_nn_plan(g, o, &m, NULL);
+    lk_nn_graph_free(g);
+    return ok ? m.total : SIZE_MAX;
+}
+
+/* The system hands out memory that it does not have, and ends the process when it is used: so what is needed is compared
+ * with what is free before. Planning takes a while, and is left out where far less will do. */
+#define MOST_BYTES_A_PIXEL 8192 /* of activations and gradients, in the widest of the models */
+
+static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, lk_error *err) {
+    size_t available = lk_free_memory(), pixels = 2 * (size_t)batch * (size_t)(c->resolution * c->resolution);
+    if (o->device != LK_NN_CPU || pixels * MOST_BYTES_A_PIXEL < available) return true;
+    size_t asked = needed(c, terms, batch, o);
+    if (asked <= available) return true;
+    int fits = 0, too_much = batch;
+    while (too_much - fits > 1) {
+        int middle = (fits + too_much) / 2;
+        if (needed(c, terms, middle, o) <= available)
+            fits = middle;
+        else
+            too_much = middle;
+    }
+    int peers = lk_nn_peers_count(o->peers);
+    char much[60] = "more than can be told", advice[100] = "not even 1 would: choose smaller dimensions";
+    if (asked < SIZE_MAX) snprintf(much, sizeof much, "%.1f GiB", (double)asked / 0x1p30);
+    if (fits > 0) snprintf(advice, sizeof advice, "--batch %d would fit", fits * peers);
+    return lk_fail(err, LK_ERR_MEMORY, "a batch of %d does not fit: it needs %s, and %.1f GiB are free; %s",
+                   batch * peers, much, (double)available / 0x1p30, advice);
+}
+
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
                     lk_error *err) {
     carried kept = {0};
-    bool carrying = n->exec != NULL, ok = !carrying || carry_out(n->exec, &kept, err);
+    const lk_nn_options o = {.train = true,
+                             .seed = seed,
+                             .precision = now->options.precision,
+                             .device = device_of(n, now->options.device),
+                             .peers = n->peers};
+    unsigned terms = lk_swap_terms(c, &now->objective, iteration);
+    int part = now->options.batch / lk_nn_peers_count(n->peers);
+    bool carrying = n->exec != NULL;
+    if (!carrying && !check_memory(c, terms, part, &o, err)) return false;
+    bool ok = !carrying || carry_out(n->exec, &kept, err);
     if (ok) {
         lk_nn_free(n->exec);
         n->exec = NULL;
         n->batch = now->options.batch;
         n->precision = now->options.precision;
-        n->terms = lk_swap_terms(c, &now->objective, iteration);
-        lk_nn_graph *g = lk_swap_training_graph(c, n->terms, n->batch / lk_nn_peers_count(n->peers), err);
-        const lk_nn_options o = {.train = true,
-                                 .seed = seed,
-                                 .precision = n->precision,
-                                 .device = device_of(n, now->options.device),
-                                 .peers = n->peers};
+        n->terms = terms;
+        lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
         n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));

@@ -328,17 +328,6 @@ static bool loop(trainer *t, lk_now_set *now, lk_error *err) {
 
 /* ---- Beginning and end ----------------------------------------------------------------------------------- */
 
-/* Half of the memory that is free now, for pictures. */
-static size_t picture_budget(void) {
-    FILE *f = fopen("/proc/meminfo", "r");
-    char line[200];
-    unsigned long long free_kib = 1u << 21;
-    while (f && fgets(line, sizeof line, f))
-        if (sscanf(line, "MemAvailable: %llu kB", &free_kib) == 1) break;
-    if (f) fclose(f);
-    return (size_t)free_kib * 1024 / 2;
-}
-
 static bool from_another(trainer *t, lk_error *err) {
     lk_record other;
     bool found;
@@ -394,7 +383,7 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (!in_turn(t, true, err) || !lk_start_record(t->job, r, &t->how, err) || !in_turn(t, false, err) ||
         !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
-    size_t budget = picture_budget() / 2;
+    size_t budget = lk_free_memory() / 4; /* of decoded pictures, a side */
     t->device = lk_device(now->options.device);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))

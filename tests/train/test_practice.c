@@ -1,6 +1,8 @@
 /* What trainers do over weeks: schedules, recipes, backups, going back, starting from other models, looking at it all. */
 #include "made_up.h"
 
+#include <sys/stat.h>
+
 static char *folder;
 
 static int make_folder(void **state) {
@@ -243,6 +245,78 @@ static int64_t frames_of(const char *video, lk_media_info *info) {
     return count;
 }
 
+static ino_t file_number(const char *dir, const char *name) {
+    char *path = lk_path_join(dir, name, NULL);
+    struct stat st;
+    assert_int_equal(stat(path, &st), 0);
+    free(path);
+    return st.st_ino;
+}
+
+/* By time: with no patience at all, at every iteration. What has not changed since is one file with two names. */
+static void test_backups_by_time(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_train_job job = tiny_job(folder, "by-time", 2);
+    job.options.backup_every = 1e-3;
+    train(&job);
+    lk_backup *list;
+    assert_int_equal(lk_model_backups(job.model_dir, &list, &err), 2);
+    free(list);
+    char *path = lk_path_join(job.model_dir, "backups/2", NULL);
+    lk_record r = record_of(job.model_dir);
+    assert_true(file_number(path, r.weights.name) == file_number(job.model_dir, r.weights.name));
+    assert_true(file_number(path, r.optimizer.name) == file_number(job.model_dir, r.optimizer.name));
+    lk_record_free(&r);
+    free(path);
+    tiny_job_free(&job);
+}
+
+static char *watched_preview;
+static int asked, answered;
+static void ask_for_preview(const lk_progress *p, void *user) {
+    (void)user;
+    if (!(p->done > 0) || p->ended) return;
+    if (asked++ == 0) {
+        unlink(watched_preview);
+        lk_train_request_preview();
+    } else {
+        answered += lk_file_exists(watched_preview);
+    }
+}
+
+/* The preview comes back while training goes on. */
+static void test_preview_on_request(void **state) {
+    (void)state;
+    lk_train_job job = tiny_job(folder, "asked", 0);
+    job.options.time = 2.5;
+    job.options.save_every = 0;
+    watched_preview = lk_path_join(job.model_dir, "preview/preview.png", NULL);
+    lk_progress_to(ask_for_preview, NULL);
+    train(&job);
+    lk_progress_to(NULL, NULL);
+    if (asked > 1) assert_int_equal(answered, asked - 1);
+    free(watched_preview);
+    tiny_job_free(&job);
+}
+
+static void test_memory(void **state) {
+    (void)state;
+    lk_train_job job = tiny_job(folder, "large", 1);
+    job.config.resolution = 640;
+    job.config.ed_ch_dims = 85;
+    job.options.batch = 1024;
+    lk_error err = {0};
+    assert_false(lk_train(&job, NULL, &err));
+    assert_non_null(strstr(err.message, "a batch of 1024 does not fit"));
+    int fits = 0;
+    const char *advice = strstr(err.message, "--batch ");
+    assert_true(advice ? sscanf(advice, "--batch %d would fit", &fits) == 1 && fits >= 1 && fits < 1024
+                       : strstr(err.message, "not even 1 would") != NULL);
+    assert_false(lk_file_exists(job.model_dir));
+    tiny_job_free(&job);
+}
+
 /* After test_backups: two pictures were kept there. */
 static void test_timelapse(void **state) {
     (void)state;
@@ -284,6 +358,13 @@ static void test_plot(void **state) {
             if (p[2] > 150 && p[0] < 90) first[side] = y;
         }
     assert_true(first[0] < 200 && first[1] > 300 && first[1] < 470);
+    int marked = 0; /* where the sides were exchanged */
+    for (int y = 0; y < 500; y++)
+        for (int x = 0; x < 900; x++) {
+            const uint8_t *q = lk_row_u8(&plot, y) + 3 * x;
+            marked += q[0] == 150 && q[1] == 110 && q[2] == 190;
+        }
+    assert_true(marked > 200);
     lk_image_free(&plot);
     assert_false(lk_model_plot(model, png, 10, 10, &err));
     free(text);
@@ -406,6 +487,23 @@ static void test_pretraining(void **state) {
     tiny_job_free(&after);
 }
 
+/* With two intermediates, the one that both sides share starts afresh, and the decoder is kept. */
+static void test_pretraining_liae(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_train_job job = tiny_job(folder, "liae", 1), after = tiny_job(folder, "after-liae", 5);
+    job.config.inner = after.config.inner = LK_SAE_LIAE;
+    test_ok(lk_strings_add(&job.pretrain, job.src.items[0], &err), &err);
+    train(&job);
+    after.init_from = job.model_dir;
+    begin_only(&after);
+    assert_true(same_values(job.model_dir, after.model_dir, "decoder/up1/kernel"));
+    assert_true(same_values(job.model_dir, after.model_dir, "inter_b/dense1/kernel"));
+    assert_false(same_values(job.model_dir, after.model_dir, "inter_ab/dense1/kernel"));
+    tiny_job_free(&job);
+    tiny_job_free(&after);
+}
+
 /* A term of the loss that a model does not have is refused at once, not at the iteration of its schedule. */
 static void test_schedule_of_another_model(void **state) {
     (void)state;
@@ -426,11 +524,15 @@ int main(void) {
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_collapse),
         cmocka_unit_test(test_backups),
+        cmocka_unit_test(test_backups_by_time),
+        cmocka_unit_test(test_preview_on_request),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_timelapse),
         cmocka_unit_test(test_plot),
         cmocka_unit_test(test_swap_sides_command),
         cmocka_unit_test(test_init_from),
         cmocka_unit_test(test_pretraining),
+        cmocka_unit_test(test_pretraining_liae),
         cmocka_unit_test(test_schedule_of_another_model),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

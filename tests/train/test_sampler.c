@@ -134,6 +134,33 @@ static void test_every_face_comes(void **state) {
     lk_sampler_stop(sampler);
 }
 
+/* A side may have several facesets, with crops of other sizes and types: all of their faces come. */
+static void test_several_facesets(void **state) {
+    (void)state;
+    static const char *const set[] = {"batch", "17", NULL};
+    lk_settings s = settings_with(set);
+    lk_error err = {0};
+    lk_strings both = {0};
+    lk_pool pool;
+    test_ok(lk_strings_add(&both, paths[0].items[0], &err) && lk_strings_add(&both, paths[1].items[0], &err) &&
+                lk_pool_open(&pool, "src", &both, &config, 0, LK_MIB(64), &err),
+            &err);
+    assert_int_equal(pool.count, 34);
+    lk_sampler *sampler = lk_sampler_start(&pool, &pools[1], &s, 64, 0, 0, 0, 2, NULL, &err);
+    test_ok(sampler != NULL, &err);
+    int from[2] = {0};
+    for (int i = 0; i < 2; i++) {
+        lk_batch *b = lk_sampler_next(sampler, &err);
+        test_ok(b != NULL, &err);
+        for (int k = 0; k < 17; k++) from[pool.faces[b->faces[k]].set]++;
+        lk_sampler_give_back(sampler, b);
+    }
+    assert_true(from[0] == 24 && from[1] == 10);
+    lk_sampler_stop(sampler);
+    lk_pool_close(&pool);
+    lk_strings_free(&both);
+}
+
 /* src looks right only and dst left only: src comes mirrored, as often turned each way as dst's bins are. */
 static void test_by_yaw(void **state) {
     (void)state;
@@ -265,6 +292,7 @@ int main(void) {
         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_jpegs_in_memory),
         cmocka_unit_test(test_every_face_comes),
+        cmocka_unit_test(test_several_facesets),
         cmocka_unit_test(test_by_yaw),
         cmocka_unit_test(test_swap_sides),
         cmocka_unit_test(test_what_options_change),
