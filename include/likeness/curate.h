@@ -156,6 +156,36 @@ typedef struct lk_suspect {
 /* The worst first, each face once. look: run the mesh network on every crop (some ms each). Count or −1; caller frees. */
 int64_t lk_faceset_suspects(lk_faceset *s, bool look, lk_suspect **suspects, lk_error *err);
 
+/* ---- Repairing landmarks ---------------------------------------------------------------------------------- */
+
+/* Frames as text: "120" or "120-130,150,200-". A list of ranges, first to last, both included. */
+typedef struct lk_faceset_frames {
+    int64_t first, last;
+} lk_faceset_frames;
+/* Count or −1; caller frees. */
+int lk_faceset_frames_parse(const char *text, lk_faceset_frames **ranges, lk_error *err);
+bool lk_faceset_frames_have(const lk_faceset_frames *ranges, int count, int64_t frame);
+
+/* JSON with the points of these faces in their frames, for correction by hand (docs/curate.md). */
+bool lk_landmarks_export(lk_faceset *s, const int64_t *ids, int64_t count, const char *path, lk_error *err);
+/* Takes in such a file: faces whose points differ are aligned, cut and measured anew from their source. An imported face
+ * keeps its crop, and its points move in it. All or nothing. Returns how many changed, or −1. */
+int64_t lk_landmarks_import(lk_faceset *s, const char *path, lk_error *err);
+
+/* Fills gaps of at most `longest` frames in tracks: points between those of the faces before and after; frames that are
+ * marked as having no face stay without. Returns how many faces came, or −1. source 0: all. */
+int64_t lk_landmarks_interpolate(lk_faceset *s, int64_t source, const lk_faceset_frames *ranges, int count,
+                                 int64_t longest, lk_error *err);
+
+/* Looks at these frames again, more closely: whole and in tiles, for small, turned and faint faces. A face that is there
+ * gets the new points; one that was missed is added. Returns how many faces were found, or −1. */
+int64_t lk_faceset_redo(lk_faceset *s, int64_t source, const lk_faceset_frames *ranges, int count, lk_error *err);
+
+/* Marks frames as having no face (or not): their faces are taken out, and neither extraction again nor interpolation puts
+ * any in. Returns how many faces went, or −1. */
+int64_t lk_faceset_mark_absent(lk_faceset *s, int64_t source, const lk_faceset_frames *ranges, int count, bool absent,
+                               lk_error *err);
+
 /* ---- Report ----------------------------------------------------------------------------------------------- */
 
 /* What a set is like, what it lacks for `dst` (may be NULL), and what to do about it. html: path of a page that needs

@@ -63,6 +63,8 @@ int lk_faceset_sources(lk_faceset *s, lk_source **sources, lk_error *err); /* co
 
 /* jpeg: the aligned crop as encoded. Sets face->id. */
 bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size, lk_error *err);
+/* Everything of a face that is there, after its landmarks were changed; jpeg: NULL keeps the crop. The descriptor stays. */
+bool lk_faceset_update(lk_faceset *s, const lk_face *face, const void *jpeg, size_t size, lk_error *err);
 bool lk_faceset_set_removed(lk_faceset *s, int64_t id, bool removed, lk_error *err);
 /* For good: every face that is removed, and the room that it took. Returns how many, or −1. */
 int64_t lk_faceset_prune(lk_faceset *s, lk_error *err);

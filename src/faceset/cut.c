@@ -192,3 +192,21 @@ bool lk_cut_faces(lk_face_nets *nets, lk_faceset *s, lk_source *source, const lk
     free(c.jobs);
     return ok;
 }
+
+bool lk_cut_face(lk_frame *frame, lk_face *face, int quality, lk_look *look, void **jpeg, size_t *size, lk_error *err) {
+    lk_image window = {0}, crop = {0};
+    if (!lk_face_align(&face->points, face->type, face->size, 1, &face->frame_to_crop))
+        return lk_fail(err, LK_ERR_FORMAT, "the landmarks of frame %lld make no face", (long long)face->frame);
+    face->crop_points = lk_landmarks_transform(&face->points, face->frame_to_crop);
+    face->bounds = lk_landmarks_bounds(&face->points);
+    lk_rect at = footprint(face->frame_to_crop, face->size, lk_frame_width(frame), lk_frame_height(frame));
+    if (at.width == 0)
+        return lk_fail(err, LK_ERR_FORMAT, "the landmarks of frame %lld lie outside of it", (long long)face->frame);
+    lk_affine m = lk_affine_multiply(face->frame_to_crop, (lk_affine){{{1, 0, (double)at.x}, {0, 1, (double)at.y}}});
+    bool ok = lk_frame_rgb(frame, at, LK_U8, &window, err) &&
+              lk_image_alloc(&crop, face->size, face->size, 3, LK_U8, err) && warp(&window, &crop, m, err) &&
+              lk_measure_crop(&crop, face, look, err) && lk_jpeg_encode(&crop, quality, jpeg, size, err);
+    lk_image_free(&window);
+    lk_image_free(&crop);
+    return ok;
+}

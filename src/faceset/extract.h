@@ -5,6 +5,7 @@
 
 #include "likeness/faceset.h"
 #include "likeness/media.h"
+#include "look.h"
 
 #define LK_MAX_FACES     16 /* in one frame */
 #define LK_DESCRIBE_EACH 8  /* of the faces of a track, one in so many gets a descriptor: they are alike */
@@ -36,6 +37,10 @@ bool lk_smooth_finds(lk_finds *finds, const lk_extract_options *o, lk_error *err
 /* Cuts, measures and stores every find, in transactions of some dozen frames; marks the source complete in the last. */
 bool lk_cut_faces(lk_face_nets *nets, lk_faceset *s, lk_source *source, const lk_finds *finds, const char *input,
                   const lk_extract_options *o, lk_error *err);
+
+/* Align one face by its points, cut its crop from the frame and measure it: fills frame_to_crop, crop_points, bounds and
+ * figures. Caller frees *jpeg. Fails when the points make no crop. */
+bool lk_cut_face(lk_frame *frame, lk_face *face, int quality, lk_look *look, void **jpeg, size_t *size, lk_error *err);
 
 lk_reader_options lk_extract_range(const lk_extract_options *o);
 

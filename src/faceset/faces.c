@@ -20,6 +20,12 @@ static const char *const statement_sql[STATEMENTS] = {
         "removed, mesh.points, vector FROM face LEFT JOIN mesh ON mesh.face = face.id LEFT JOIN descriptor ON "
         "descriptor.face = face.id WHERE face.id = ?",
     [STATEMENT_GET_CROP] = "SELECT jpeg FROM crop WHERE face = ?",
+    [STATEMENT_UPDATE_FACE] =
+        "UPDATE face SET source = ?, frame = ?, time = ?, track = ?, type = ?, size = ?, frame_to_crop = ?, points = "
+        "?, "
+        "crop_points = ?, yaw = ?, pitch = ?, roll = ?, presence = ?, sharpness = ?, brightness = ?, mean_l = ?, "
+        "mean_a = "
+        "?, mean_b = ?, std_l = ?, std_a = ?, std_b = ?, x = ?, y = ?, width = ?, height = ?, removed = ? WHERE id = ?",
     [STATEMENT_SET_REMOVED] = "UPDATE face SET removed = ? WHERE id = ?",
     [STATEMENT_ADD_ORIGIN] = "INSERT INTO origin (face, name, claim, changed) VALUES (?, ?, ?, 0)",
     [STATEMENT_GET_ORIGIN] = "SELECT name, changed FROM origin WHERE face = ?",
@@ -119,6 +125,38 @@ bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size,
     if (ok) {
         face->id = sqlite3_last_insert_rowid(s->db);
         ok = add_blobs(s, face, jpeg, size, err);
+    }
+    return lk_sql_leave(s, own, ok, err);
+}
+
+/* What depends on the landmarks goes with the old ones; a descriptor tells who it is, whatever the landmarks. */
+static bool forget(lk_faceset *s, int64_t id, bool crop, lk_error *err) {
+    char *sql = lk_format(err,
+                          "DELETE FROM mesh WHERE face = %lld; DELETE FROM look WHERE face = %lld; UPDATE origin SET "
+                          "changed = 1 WHERE face = %lld; DELETE FROM crop WHERE %d AND face = %lld",
+                          (long long)id, (long long)id, (long long)id, crop, (long long)id);
+    bool ok = sql && lk_sql_run(s, sql, err);
+    free(sql);
+    return ok;
+}
+
+bool lk_faceset_update(lk_faceset *s, const lk_face *face, const void *jpeg, size_t size, lk_error *err) {
+    bool own;
+    if (!lk_sql_writable(s, err) || !check_face(s, face, jpeg ? size : 1, err) || !lk_sql_enter(s, &own, err))
+        return false;
+    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_UPDATE_FACE, err);
+    bool ok = q != NULL;
+    if (ok)
+        ok = bind_face(q, face) && sqlite3_bind_int64(q, 27, face->id) == SQLITE_OK
+                 ? lk_sql_done(s, q, err)
+                 : lk_sql_fail(s->path, s->db, SQLITE_NOMEM, err);
+    if (ok && sqlite3_changes(s->db) != 1)
+        ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no face %lld", s->path, (long long)face->id);
+    ok = ok && forget(s, face->id, jpeg != NULL, err) && (!face->has_mesh || add_mesh(s, face, err));
+    if (ok && jpeg) {
+        q = lk_sql_statement(s, STATEMENT_ADD_CROP, err);
+        ok = q && sqlite3_bind_int64(q, 1, face->id) == SQLITE_OK &&
+             sqlite3_bind_blob64(q, 2, jpeg, size, SQLITE_STATIC) == SQLITE_OK && lk_sql_done(s, q, err);
     }
     return lk_sql_leave(s, own, ok, err);
 }
