@@ -27,7 +27,7 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-need_npm() { command -v npm >/dev/null || install_packages npm; }
+need_npm() { command -v npm >/dev/null || install_packages npm ca-certificates; }
 
 clips() {
   if (cd "$clips_folder" 2>/dev/null && sha256sum --status -c - <<<"$clips_sums"); then return 0; fi
