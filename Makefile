@@ -12,7 +12,7 @@ help:
 build:
 	@tools/setup.sh build
 	@cmake --preset release >/dev/null
-	@cmake --build $(BUILD)
+	@cmake --build $(BUILD) --target likeness
 
 demo: build
 	@tools/demo.sh $(BUILD)/likeness

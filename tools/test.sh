@@ -14,5 +14,5 @@ for preset in release asan; do
   cmake --preset $preset >/dev/null
   cmake --build build/$preset
   [ $preset = asan ] || build/release/likeness models install >/dev/null
-  OMP_WAIT_POLICY=passive ctest --test-dir build/$preset --output-on-failure
+  OMP_WAIT_POLICY=passive ctest --test-dir build/$preset --no-tests=error --output-on-failure
 done
