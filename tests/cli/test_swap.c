@@ -96,6 +96,30 @@ static void refuses_before_it_begins(void **state) {
     }
 }
 
+/* Found out on the way: one sentence, and no video. */
+static void fails_on_the_way(void **state) {
+    (void)state;
+    make_clips();
+    assert_int_equal(shell("ffmpeg -v error -f lavfi -i testsrc=s=320x240:d=0.4 noface.mp4; echo film > text.mp4; "
+                           "ffmpeg -v error -f lavfi -i sine=d=1 sound.m4a"),
+                     0);
+    expect(likeness("swap --src a.mp4 --dst text.mp4 -o f.mp4"), 1, "text.mp4 is not a video");
+    expect(likeness("swap --src sound.m4a --dst b.mp4 -o f.mp4"), 1, "sound.m4a");
+    expect(likeness("swap --src a.mp4 --dst noface.mp4 -o f.mp4"), 1, "noface.mp4: no face was found in 10 frames");
+    expect_one_sentence();
+    expect(likeness("extract b.mp4 -o f.faces"), 0, "36 faces");
+    expect(likeness_with("ulimit -f 16; exec", "merge out.work/model b.mp4 -o f.mp4 --faces f.faces"), 1, "f.mp4");
+    expect_one_sentence();
+    expect(likeness("merge nothing b.mp4 -o f.mp4 --faces f.faces"), 1, "nothing");
+    expect(likeness("merge out.work/model a.mp4 -o f.mp4 --faces f.faces"), 2, "a.mp4");
+    assert_int_equal(shell("cp -r out.work/model damaged && for f in damaged/weights.*; do printf xxxx | "
+                           "dd of=$f bs=1 seek=9000 conv=notrunc status=none; done"),
+                     0);
+    expect(likeness("merge damaged b.mp4 -o f.mp4 --faces f.faces"), 1, "damaged");
+    expect_one_sentence();
+    expect(shell("ls -a | grep -c 'f.mp4'"), 1, "0");
+}
+
 /* The one who is seen most is learned. */
 static void one_person_of_several(void **state) {
     (void)state;
@@ -175,6 +199,7 @@ int main(void) {
         cmocka_unit_test(whole_job),
         cmocka_unit_test(goes_on),
         cmocka_unit_test(refuses_before_it_begins),
+        cmocka_unit_test(fails_on_the_way),
         cmocka_unit_test(one_person_of_several),
         cmocka_unit_test(interrupted),
         cmocka_unit_test(preview_on_demand),
