@@ -39,6 +39,15 @@ for root in spec.submodule_search_locations if spec else []:
 PYTHON
 }
 
+# Libraries of the wheels, for what cuDNN itself loads.
+wheel_libraries() {
+  python3 - <<'PYTHON' 2>/dev/null
+import glob, importlib.util, os
+spec = importlib.util.find_spec("nvidia")
+print(":".join(p for root in (spec.submodule_search_locations if spec else []) for p in glob.glob(os.path.join(root, "*", "lib"))))
+PYTHON
+}
+
 configure() {
   local options=(-G Ninja -DLIKENESS_ONLY_NN=ON -DLIKENESS_CUDA=ON -DCMAKE_DISABLE_FIND_PACKAGE_MPI=ON
     "-DLIKENESS_PYTHON=$(command -v python3)") nvcc root
@@ -48,6 +57,8 @@ configure() {
   # One card is at hand: code for it alone.
   options+=("-DLIKENESS_CUDA_ARCHITECTURES=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)")
   if [ ! -e "$root/include/cudnn_backend.h" ] && [ ! -e /usr/include/cudnn_backend.h ]; then
+    LD_LIBRARY_PATH=$(wheel_libraries)${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
+    export LD_LIBRARY_PATH
     options+=("-DLIKENESS_CUDNN_ROOT=$(wheel cudnn_backend.h)")
   fi
   [ -e "$root/include/cublasLt.h" ] || options+=("-DLIKENESS_CUBLAS_ROOT=$(wheel cublasLt.h)")

@@ -55,15 +55,16 @@ def measure(name, batch, compiled):
         loss = run(warped, target, mask)
         loss.backward()
         adam.step()
-        adam.zero_grad(set_to_none=False)
         return loss
 
     side = torch.cuda.Stream()
     side.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(side):
         for _ in range(5):
+            adam.zero_grad(set_to_none=True)
             step()
     torch.cuda.current_stream().wait_stream(side)
+    adam.zero_grad(set_to_none=True)  # the recorded step then writes gradients instead of adding to them
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         loss = step()

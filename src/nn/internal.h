@@ -183,6 +183,7 @@ typedef struct lk_backend {
     /* Of devices with memory of their own; NULL for the processor. */
     bool (*ready)(char *name, lk_error *err);                 /* is there one? name: 80 bytes, or NULL */
     bool (*run_all)(lk_nn_exec *e, int count, lk_error *err); /* the first `count` nodes */
+    size_t (*extra)(const lk_nn_exec *e);                     /* bytes of weights kept twice */
     float *(*host)(lk_nn_exec *e, int t);                     /* lk_nn_data of an input or output */
 } lk_backend;
 

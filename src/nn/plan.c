@@ -373,6 +373,7 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
         }
         if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;
     }
+    if (e->backend->extra) m.weights += e->backend->extra(e);
     m.total = m.weights + m.optimizer + e->arena_bytes;
     m.forward_flops = e->forward_flops;
     m.step_flops = e->step_flops;

@@ -418,10 +418,23 @@ static void release_node(lk_nn_exec *e, lk_node *n) {
 }
 
 /* Weights that a bfloat16 layer multiplies get a copy in it. */
+static bool wants_shadow(const lk_node *n) {
+    return n->narrow && lk_gpu_is_layer(n->op) && n->op != LK_OP_CONV_BACK_WEIGHTS && n->op != LK_OP_DENSE_BACK_WEIGHTS;
+}
+
+static size_t shadow_bytes(const lk_nn_exec *e) {
+    size_t bytes = 0;
+    for (int t = 0; t < lk_gpu_state_of(e)->tensor_count; t++) {
+        bool wanted = false;
+        for (int i = 0; i < e->g.node_count; i++) wanted |= wants_shadow(&e->g.nodes[i]) && e->g.nodes[i].in[1] == t;
+        if (wanted) bytes += count_of(e, t) * sizeof(uint16_t);
+    }
+    return bytes;
+}
+
 static bool bind(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_gpu_state *s = lk_gpu_state_of(e);
-    bool back_weights = n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
-    if (!n->narrow || !lk_gpu_is_layer(n->op) || back_weights || s->shadow[n->in[1]]) return true;
+    if (!wants_shadow(n) || s->shadow[n->in[1]]) return true;
     size_t count = count_of(e, n->in[1]);
     s->shadow[n->in[1]] = lk_gpu_allocate(count * sizeof(uint16_t), err);
     lk_copy_args a = {.x = ref(e, n->in[1]), .y = {s->shadow[n->in[1]], 1}};
@@ -616,5 +629,6 @@ const lk_backend lk_backend_cuda = {
     .release_layout = no_layout,
     .ready = lk_gpu_ready,
     .run_all = run_all,
+    .extra = shadow_bytes,
     .host = host,
 };
