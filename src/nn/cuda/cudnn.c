@@ -269,6 +269,9 @@ static bool run_timed(void *user) {
     return lk_cudnn_run_layer(t->gpu, t->layer, t->on->x, t->on->w, t->on->y, t->on->bias, t->on->workspace, NULL);
 }
 
+/* Fused layers are compiled when they are planned, which takes a second each: one is tried. The others lie ready. */
+static int trials_of(const lk_gpu_layer *l) { return l->fused ? 1 : lk_gpu_trials(); }
+
 /* The fastest of the engines that the heuristics name; milliseconds, or infinity. Leaves it in the layer. */
 static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t graph, const lk_gpu_trial *on) {
     double best = HUGE_VAL;
@@ -280,8 +283,7 @@ static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t grap
         int count = heuristics(graph, modes[m], configs, MOST_CONFIGS), tried = 0;
         for (int i = 0; i < count; i++) {
             size_t own = 0;
-            l->plan =
-                tried < lk_gpu_trials() && acceptable(configs[i], &l->key) ? plan_of(gpu, configs[i], &own) : NULL;
+            l->plan = tried < trials_of(l) && acceptable(configs[i], &l->key) ? plan_of(gpu, configs[i], &own) : NULL;
             tried += l->plan != NULL;
             timing t = {gpu, l, on};
             double ms = l->plan ? lk_gpu_time(gpu, run_timed, &t) : -1;
@@ -324,7 +326,7 @@ bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer) {
     lk_gpu_layer best = *layer;
     double least = HUGE_VAL;
     for (int way = 0; way < 4 && (lk_gpu_trials() > 1 || !best.plan); way++) {
-        bool fused = !(way & 1), padded = way & 2;
+        bool fused = way & 1, padded = way & 2;
         if ((fused && !fusible) || (padded && !uneven)) continue;
         lk_gpu_layer candidate = *layer;
         double ms = try_way(gpu, &candidate, fused, padded, &on);

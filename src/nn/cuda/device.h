@@ -56,7 +56,7 @@ bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void 
 void lk_blas_close_layer(lk_gpu_layer *layer);
 
 /* How many engines are timed for each way to do a layer: LIKENESS_GPU_TRIALS, else 3. With 1, the first way that works is
- * taken. */
+ * taken, which is not a fused one. */
 int lk_gpu_trials(void);
 /* Memory of a layer's operands to time it on, taken from the device for as long; and milliseconds of `run`, the better
  * of three after one to warm up; negative when it fails. */
