@@ -11,12 +11,21 @@
 #define GAP       2
 #define GROUP_GAP 10
 
+#define AT_ONCE (PAIRS * 128 * 128) /* pixels of one prediction: larger pictures go in several */
+
+enum { SRC, SRC_NOW, DST, DST_NOW, SWAP, SRC_MASK, MASK, COLUMNS };
+
 struct lk_preview {
-    int resolution, pairs, columns, side, groups;
-    bool masks;
+    int resolution, pairs, batch, columns, side, groups;
     lk_nn_exec *exec;
-    float *src, *dst; /* [pairs, R, R, 3] */
+    float *pictures[COLUMNS]; /* [pairs, R, R, channels], by column of the sheet */
 };
+
+static int channels_of(int column) { return column >= SRC_MASK ? 1 : 3; }
+
+static size_t numbers_of(const lk_preview *p, int column) {
+    return (size_t)channels_of(column) * (size_t)p->resolution * (size_t)p->resolution;
+}
 
 static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_error *err) {
     lk_sample_room *room = lk_sample_room_new(p->resolution, err);
@@ -34,24 +43,32 @@ static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_er
     return ok;
 }
 
+static bool compile(lk_preview *p, const lk_swap_config *c, int device, lk_error *err) {
+    lk_nn_graph *g = lk_swap_predict_graph(c, p->batch, true, err);
+    p->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = device}, err) : NULL;
+    /* A GPU may be full of the training itself. */
+    if (g && !p->exec && device == LK_NN_GPU) p->exec = lk_nn_compile(g, &(lk_nn_options){.device = LK_NN_CPU}, err);
+    lk_nn_graph_free(g);
+    return p->exec != NULL;
+}
+
 lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err) {
     lk_preview *p = lk_alloc(1, sizeof *p, err);
     if (!p) return NULL;
     int fewer = src->count < dst->count ? src->count : dst->count;
+    int at_once = AT_ONCE / (c->resolution * c->resolution);
     p->resolution = c->resolution;
     p->pairs = fewer < PAIRS ? fewer : PAIRS;
-    p->masks = c->learn_mask;
-    p->columns = p->masks ? 7 : 5;
+    p->batch = at_once < 1 ? 1 : at_once < p->pairs ? at_once : p->pairs;
+    p->columns = c->learn_mask ? COLUMNS : SRC_MASK;
     p->side = c->resolution < SMALLEST ? SMALLEST : c->resolution;
     p->groups = p->side == SMALLEST ? 2 : 1;
-    size_t numbers = 3 * (size_t)p->pairs * (size_t)p->resolution * (size_t)p->resolution;
-    p->src = lk_alloc(numbers, sizeof(float), err);
-    p->dst = p->src ? lk_alloc(numbers, sizeof(float), err) : NULL;
-    bool ok = p->dst && cut_faces(p, src, p->src, err) && cut_faces(p, dst, p->dst, err);
-    lk_nn_graph *g = ok ? lk_swap_predict_graph(c, p->pairs, true, err) : NULL;
-    p->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = device}, err) : NULL;
-    lk_nn_graph_free(g);
-    if (p->exec) return p;
+    bool ok = true;
+    for (int k = 0; ok && k < p->columns; k++)
+        ok = (p->pictures[k] = lk_alloc((size_t)p->pairs * numbers_of(p, k), sizeof(float), err)) != NULL;
+    if (ok && cut_faces(p, src, p->pictures[SRC], err) && cut_faces(p, dst, p->pictures[DST], err) &&
+        compile(p, c, device, err))
+        return p;
     lk_preview_free(p);
     return NULL;
 }
@@ -59,23 +76,42 @@ lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk
 void lk_preview_free(lk_preview *p) {
     if (!p) return;
     lk_nn_free(p->exec);
-    free(p->src);
-    free(p->dst);
+    for (int k = 0; k < COLUMNS; k++) free(p->pictures[k]);
     free(p);
 }
 
-static float *tensor(const lk_preview *p, const char *name) { return lk_nn_data(p->exec, lk_nn_find(p->exec, name)); }
+/* Between column k, from pair `first` on, and the network's tensor: in for the faces, out for what it makes of them. */
+static void carry(lk_preview *p, int column, int first) {
+    static const char *const names[COLUMNS] = {"src_face", "src", "face", "dst", "swap", "src_mask", "mask"};
+    size_t one = numbers_of(p, column), left = (size_t)(p->pairs - first);
+    float *tensor = lk_nn_data(p->exec, lk_nn_find(p->exec, names[column]));
+    float *here = p->pictures[column] + (size_t)first * one;
+    size_t bytes = (left < (size_t)p->batch ? left : (size_t)p->batch) * one * sizeof(float);
+    if (column == SRC || column == DST)
+        memcpy(tensor, here, bytes);
+    else
+        memcpy(here, tensor, bytes);
+}
 
-/* Picture i of [N, R, R, channels] into cell (column, row) of the sheet; a mask becomes grey. */
-static bool put(const lk_preview *p, lk_image *sheet, int column, int i, const float *pictures, int channels,
-                lk_error *err) {
-    int r = p->resolution, group = i % p->groups, step = p->side + GAP;
-    size_t pixels = (size_t)r * (size_t)r;
+static bool predict(lk_preview *p, lk_error *err) {
+    for (int first = 0; first < p->pairs; first += p->batch) {
+        carry(p, SRC, first);
+        carry(p, DST, first);
+        if (!lk_nn_run(p->exec, err)) return false;
+        for (int k = 0; k < p->columns; k++)
+            if (k != SRC && k != DST) carry(p, k, first);
+    }
+    return true;
+}
+
+/* Picture i of a column into its cell of the sheet; a mask becomes grey. */
+static bool put(const lk_preview *p, lk_image *sheet, int column, int i, lk_error *err) {
+    int r = p->resolution, group = i % p->groups, step = p->side + GAP, channels = channels_of(column);
+    const float *from = p->pictures[column] + (size_t)i * numbers_of(p, column);
     lk_image picture = {0}, cell;
     if (!lk_image_alloc(&picture, r, r, 3, LK_F32, err)) return false;
     float *to = picture.data;
-    for (size_t k = 0; k < 3 * pixels; k++)
-        to[k] = channels == 3 ? pictures[3 * pixels * (size_t)i + k] : pictures[pixels * (size_t)i + k / 3];
+    for (size_t k = 0; k < 3 * (size_t)r * (size_t)r; k++) to[k] = from[channels == 3 ? k : k / 3];
     int left = group * (p->columns * step + GROUP_GAP) + column * step, top = i / p->groups * step;
     cell = lk_image_view(sheet, (lk_rect){left, top, p->side, p->side});
     bool ok = lk_image_resize(&picture, &cell, LK_BICUBIC, err);
@@ -83,30 +119,17 @@ static bool put(const lk_preview *p, lk_image *sheet, int column, int i, const f
     return ok;
 }
 
-static bool draw_sheet(const lk_preview *p, lk_image *sheet, lk_error *err) {
-    static const char *const images[] = {"src", "dst", "swap"}, *const masks[] = {"src_mask", "mask"};
-    const float *columns[] = {p->src, tensor(p, images[0]), p->dst, tensor(p, images[1]), tensor(p, images[2])};
-    for (int i = 0; i < p->pairs; i++) {
-        for (int k = 0; k < 5; k++)
-            if (!put(p, sheet, k, i, columns[k], 3, err)) return false;
-        for (int k = 0; p->masks && k < 2; k++)
-            if (!put(p, sheet, 5 + k, i, tensor(p, masks[k]), 1, err)) return false;
-    }
-    return true;
-}
-
 bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err) {
-    size_t bytes = 3 * sizeof(float) * (size_t)p->pairs * (size_t)p->resolution * (size_t)p->resolution;
     lk_nn_copy_params(p->exec, e);
-    memcpy(tensor(p, "src_face"), p->src, bytes);
-    memcpy(tensor(p, "face"), p->dst, bytes);
-    if (!lk_nn_run(p->exec, err)) return false;
+    if (!predict(p, err)) return false;
     int step = p->side + GAP, rows = (p->pairs + p->groups - 1) / p->groups;
     int groups = p->pairs < p->groups ? p->pairs : p->groups;
     lk_image sheet = {0};
     bool ok = lk_image_alloc(&sheet, groups * (p->columns * step + GROUP_GAP) - GROUP_GAP - GAP, rows * step - GAP, 3,
-                             LK_U8, err) &&
-              draw_sheet(p, &sheet, err) && lk_image_save(&sheet, path, 0, err);
+                             LK_U8, err);
+    for (int i = 0; ok && i < p->pairs; i++)
+        for (int k = 0; ok && k < p->columns; k++) ok = put(p, &sheet, k, i, err);
+    ok = ok && lk_image_save(&sheet, path, 0, err);
     lk_image_free(&sheet);
     return ok;
 }

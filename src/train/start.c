@@ -37,66 +37,59 @@ static bool check_architecture(const lk_train_job *job, const lk_record *r, lk_e
     return true;
 }
 
-/* One option gets its new text; a change of a stored model goes down in its history. */
-static bool change(lk_record *r, const char *name, const char *text, bool note, lk_error *err) {
-    char before[LK_SETTING_TEXT] = "", after[LK_SETTING_TEXT];
-    const lk_setting *s = lk_settings_find(&r->settings, name);
-    if (s) lk_setting_text(s, before);
-    if (!lk_settings_set(&r->settings, name, text, err)) return false;
-    s = lk_settings_find(&r->settings, name);
-    lk_setting_text(s, after);
-    if (!note || !lk_setting_kept(s) || strcmp(before, after) == 0) return true;
-    lk_log(LK_LOG_INFO, "%s: from %s to %s at iteration %lld", s->option->name, before, after, (long long)r->iteration);
-    return lk_record_add_change(r, s->option->name, before, after, err);
-}
-
-static bool change_given(lk_record *r, const lk_option *table, const void *values, const bool *given, lk_error *err) {
+static bool set_given(lk_settings *s, const lk_option *table, const void *values, const bool *given, lk_error *err) {
     for (int i = 0; given && table[i].name; i++) {
         char text[48];
-        if (given[i] &&
-            (!lk_option_text(table, values, i, text, sizeof text, err) || !change(r, table[i].name, text, true, err)))
+        if (given[i] && (!lk_option_text(table, values, i, text, sizeof text, err) ||
+                         !lk_settings_set(s, table[i].name, text, err)))
             return false;
     }
     return true;
 }
 
-static bool change_set(const lk_train_job *job, lk_record *r, bool note, lk_error *err) {
-    for (int i = 0; i < job->set.count; i++) {
-        const char *item = job->set.items[i], *equals = strchr(item, '=');
+static bool set_listed(lk_settings *s, const lk_strings *list, lk_error *err) {
+    for (int i = 0; i < list->count; i++) {
+        const char *item = list->items[i], *equals = strchr(item, '=');
         char name[64];
         if (!equals || equals == item || equals - item >= (long)sizeof name)
             return lk_fail(err, LK_ERR_USAGE, "--set takes NAME=VALUE, not '%.80s'", item);
         snprintf(name, sizeof name, "%.*s", (int)(equals - item), item);
-        if (!change(r, name, equals + 1, note, err)) return false;
+        if (!lk_settings_set(s, name, equals + 1, err)) return false;
     }
     return true;
 }
 
-typedef struct recipe_user {
-    lk_record *r;
-    bool note;
-} recipe_user;
-
-static bool change_by_recipe(void *user, const char *name, const char *text, lk_error *err) {
-    const recipe_user *u = user;
-    return change(u->r, name, text, u->note, err);
+static bool set_one(void *user, const char *name, const char *text, lk_error *err) {
+    return lk_settings_set(user, name, text, err);
 }
 
-static bool change_recipe(const lk_train_job *job, lk_record *r, bool note, lk_error *err) {
-    return !job->recipe || lk_recipe_apply(job->recipe, change_by_recipe, &(recipe_user){r, note}, err);
+/* The recipe, then what was said over it. */
+static bool set_all(const lk_train_job *job, lk_settings *s, lk_error *err) {
+    return (!job->recipe || lk_recipe_apply(job->recipe, set_one, s, err)) &&
+           set_given(s, lk_swap_objective_options, &job->objective, job->objective_given, err) &&
+           set_given(s, lk_train_option_table, &job->options, job->options_given, err) && set_listed(s, &job->set, err);
 }
 
 static bool begin(const lk_train_job *job, lk_record *r, lk_error *err) {
     *r = (lk_record){.config = job->config};
     return lk_swap_complete(&r->config, err) && lk_settings_start(&r->settings, &job->objective, &job->options, err) &&
-           change_recipe(job, r, false, err) && change_set(job, r, false, err);
+           set_all(job, &r->settings, err);
 }
 
+/* What is different now goes down in the model's history. */
 static bool go_on(const lk_train_job *job, lk_record *r, lk_error *err) {
-    return check_architecture(job, r, err) && change_recipe(job, r, true, err) &&
-           change_given(r, lk_swap_objective_options, &job->objective, job->objective_given, err) &&
-           change_given(r, lk_train_option_table, &job->options, job->options_given, err) &&
-           change_set(job, r, true, err);
+    lk_settings old = r->settings;
+    if (!check_architecture(job, r, err) || !set_all(job, &r->settings, err)) return false;
+    for (int i = 0; i < old.count; i++) {
+        char before[LK_SETTING_TEXT], after[LK_SETTING_TEXT];
+        const char *name = old.items[i].option->name;
+        lk_setting_text(&old.items[i], before);
+        lk_setting_text(&r->settings.items[i], after);
+        if (!lk_setting_kept(&old.items[i]) || strcmp(before, after) == 0) continue;
+        lk_log(LK_LOG_INFO, "%s: from %s to %s at iteration %lld", name, before, after, (long long)r->iteration);
+        if (!lk_record_add_change(r, name, before, after, err)) return false;
+    }
+    return true;
 }
 
 /* At every iteration where something changes the loss must be one that the model knows. */

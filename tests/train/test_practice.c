@@ -105,6 +105,36 @@ static void test_recipes(void **state) {
     free(path);
 }
 
+/* What is said counts over a recipe, at the beginning and at a restart; saying the same again changes nothing. */
+static void test_recipe_of_a_job(void **state) {
+    (void)state;
+    lk_error err = {0};
+    static bool said[64];
+    lk_train_job job = tiny_job(folder, "styled", 1);
+    job.recipe = "styled";
+    job.objective.background_style = 3;
+    job.objective_given = said;
+    for (int i = 0; lk_swap_objective_options[i].name; i++)
+        said[i] = strcmp(lk_swap_objective_options[i].name, "background-style-power") == 0;
+    for (int run = 0; run < 2; run++) {
+        lk_record r;
+        lk_beginning how;
+        if (run == 0)
+            test_ok(lk_start_record(&job, &r, &how, &err), &err);
+        else {
+            train(&job);
+            train(&job);
+            r = record_of(job.model_dir);
+        }
+        lk_now_set now;
+        test_ok(lk_settings_at(&r.settings, 20000, &now, &err), &err);
+        assert_true(now.objective.face_style == 0.1 && now.objective.background_style == 3);
+        assert_int_equal(json_array_size(r.changes), 0);
+        lk_record_free(&r);
+    }
+    tiny_job_free(&job);
+}
+
 static void test_schedules_on_the_command_line(void **state) {
     (void)state;
     char *argv[] = {"model", "--batch",   "4@0,8@20000", "--flip", "--swap-sides=5..9",
@@ -520,6 +550,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_recipes),
+        cmocka_unit_test(test_recipe_of_a_job),
         cmocka_unit_test(test_schedules_on_the_command_line),
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_collapse),
