@@ -149,13 +149,15 @@ def measure(name, batch, mode, seconds):
         return loss.item()
 
     step()
-    times, begin = [], time.perf_counter()
+    times, begin, processor = [], time.perf_counter(), time.process_time()
     while len(times) < 3 or (time.perf_counter() - begin < seconds and len(times) < 50):
         start = time.perf_counter()
         step()
         times.append(time.perf_counter() - start)
+    processor = (time.process_time() - processor) / len(times)
     times.sort()
-    return {"seconds_min": times[0], "seconds_median": times[len(times) // 2], "steps": len(times)}
+    return {"seconds_min": times[0], "seconds_median": times[len(times) // 2], "processor_seconds": processor,
+            "steps": len(times)}
 
 
 def main():

@@ -192,8 +192,22 @@ static void short_states_train_as_well(void **state) {
     lk_nn_free(n);
 }
 
+/* In bfloat16 one thread and two come to the same bits. */
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    lk_nn_options one = {.train = true, .precision = LK_NN_BF16, .threads = 1}, two = one;
+    two.threads = 2;
+    lk_nn_exec *a = trained(&one, 2, 24, 3), *b = trained(&two, 2, 24, 3);
+    for (int i = 0; i < lk_nn_param_count(a); i++)
+        for (int slot = LK_NN_VALUE; slot <= LK_NN_MOMENT2; slot++)
+            if (difference(a, b, i, (lk_nn_slot)slot) != 0) fail_msg("%s differs", lk_nn_param_name(a, i));
+    lk_nn_free(a);
+    lk_nn_free(b);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken), cmocka_unit_test(bfloat16_is_close),
-                                       cmocka_unit_test(short_states_train_as_well)};
+                                       cmocka_unit_test(short_states_train_as_well),
+                                       cmocka_unit_test(threads_do_not_matter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
