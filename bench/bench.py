@@ -16,6 +16,7 @@ HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
 CLIPS = Path(os.environ.get("LIKENESS_CLIPS") or DATA / "likeness/clips")
 MODELS = ["quick", "h64", "h128", "df", "liae", "sae"]
+TORCH_NAMES = {"quick": "sae-64-128-21"}  # resolution, ae_dims, ed_ch_dims
 MODES = ["f32", "f32-nhwc", "bf16", "bf16-nhwc"]
 LABELS = {"f32": "float32", "f32-nhwc": "float32, channels last", "bf16": "bfloat16",
           "bf16-nhwc": "bfloat16, channels last"}
@@ -79,7 +80,8 @@ def steps(args, work):
     for model in args.models:
         ours = {p: call(program, json.dumps({"model": model, "batch": args.batch, "threads": args.threads,
                                              "seconds": args.seconds, "precision": p})) for p in ("f32", "auto")}
-        theirs = {m: call("/usr/bin/python3", HERE / "torch_steps.py", "--model", model, "--batch", args.batch,
+        theirs = {m: call("/usr/bin/python3", HERE / "torch_steps.py", "--model",
+                          TORCH_NAMES.get(model, model), "--batch", args.batch,
                           "--threads", args.threads, "--modes", m, "--seconds", args.seconds) for m in MODES}
         times = {m: r["modes"][m]["seconds_median"] for m, r in theirs.items()}
         best = min(times, key=times.get)

@@ -23,10 +23,10 @@ static bool run(char **argv, lk_error *err) {
               lk_options_defaults(lk_train_option_table, &options, err);
     options.batch = BATCH;
     ok = ok && lk_settings_start(&settings, &objective, &options, err) && lk_strings_add(&src, argv[1], err) &&
-         lk_strings_add(&dst, argv[2], err) && lk_pool_open(&src_pool, "src", &src, &c, LK_MIB(1024), err) &&
-         lk_pool_open(&dst_pool, "dst", &dst, &c, LK_MIB(1024), err);
+         lk_strings_add(&dst, argv[2], err) && lk_pool_open(&src_pool, "src", &src, &c, 0, LK_MIB(1024), err) &&
+         lk_pool_open(&dst_pool, "dst", &dst, &c, 0, LK_MIB(1024), err);
     int threads = lk_threads();
-    if (ok) sampler = lk_sampler_start(&src_pool, &dst_pool, &settings, c.resolution, 0, 0, 0, threads, err);
+    if (ok) sampler = lk_sampler_start(&src_pool, &dst_pool, &settings, c.resolution, 0, 0, 0, threads, NULL, err);
     double start = lk_now();
     int64_t samples = 0;
     for (ok = ok && sampler; ok && lk_now() - start < seconds; samples += 2L * BATCH) {
