@@ -143,9 +143,10 @@ def chart(rows, path):
              f'font-size="13"><rect width="820" height="{height}" fill="white"/>']
     for i, (label, value, unit, group) in enumerate(items):
         y, width = 10 + 26 * i, 420 * value / most[group]
+        figure = f"{value:.0f}" if value >= 100 else f"{value:.3g}"
         lines.append(f'<text x="250" y="{y + 15}" text-anchor="end">{label}</text>'
                      f'<rect x="260" y="{y + 2}" width="{width:.1f}" height="18" fill="{colors[group]}"/>'
-                     f'<text x="{266 + width:.1f}" y="{y + 15}">{value:.3g} {unit}</text>')
+                     f'<text x="{266 + width:.1f}" y="{y + 15}">{figure} {unit}</text>')
     path.write_text("\n".join(lines + ["</svg>\n"]))
 
 
