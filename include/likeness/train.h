@@ -99,6 +99,43 @@ bool lk_model_progress(const char *model_dir, int64_t *iteration, double *second
 /* faces: [count, 3, R, R] channels-last in [0, 1], count ≤ batch → swap [count, 3, R, R], mask [count, 1, R, R] */
 bool lk_model_predict(lk_model *m, const float *faces, int count, float *swap, float *mask, lk_error *err);
 
+/* ---- How good a model is (docs/evaluation.md) ------------------------------------------------------------ */
+
+typedef struct lk_evaluate_options {
+    int max;     /* faces of each side, at most, in runs of consecutive ones */
+    bool seen;   /* faces that were trained on, all of them, instead of those held out */
+    char *sheet; /* PNG of the best and the worst swaps; NULL: none */
+} lk_evaluate_options;
+extern const lk_option lk_evaluate_option_table[]; /* over lk_evaluate_options */
+
+/* Means over faces. NAN: could not be measured (no consecutive frames, no mask learned, no face found again). */
+typedef struct lk_evaluation {
+    int64_t iteration;
+    double holdout; /* percent of each video; 0: faces that were trained on */
+    int faces[2];   /* of src, of dst */
+    /* Of src and of dst, drawn again from themselves; under the hull of the landmarks. */
+    struct {
+        double ssim, psnr; /* psnr in dB, of the mean squared error of all faces */
+        double mask_iou;   /* of the learned mask with the hull */
+    } reconstruction[2];
+    /* Mean cosine of identity descriptors: of swaps with faces of src and of dst; and, as a scale, of real faces of src
+     * with each other, of dst with each other, of src with dst. */
+    double swap_src, swap_dst, src_src, dst_dst, src_dst;
+    double landmarks; /* found again on the swap, from those on the target: mean distance, % of the eyes' distance */
+    double landmarks_real; /* as a scale: found again on the target, from those that are stored */
+    double pose;           /* mean of |yaw|, |pitch| and |roll| between swap and target, degrees */
+    double lost;           /* share of swaps in which no face is found */
+    int pairs;             /* of consecutive frames, for the two below */
+    double flicker;        /* mean change of the swap's pixels, times that of the target's */
+    double jitter;         /* landmarks' motion that the target's do not have, % of the eyes' distance */
+} lk_evaluation;
+
+/* Needs the pretrained networks. The faces are those that the model's own --holdout kept from training. */
+bool lk_evaluate(const char *model_dir, const lk_strings *src, const lk_strings *dst, const lk_evaluate_options *o,
+                 lk_evaluation *result, lk_error *err);
+char *lk_evaluation_text(const lk_evaluation *e, lk_error *err); /* a table; caller frees */
+json_t *lk_evaluation_json(const lk_evaluation *e);              /* new reference; what is NAN is null */
+
 /* ---- A model's folder between trainings (docs/model-folder.md) ------------------------------------------- */
 
 /* Each of these that writes fails while the model is being trained. */

@@ -60,7 +60,7 @@ typedef struct lk_pool_face {
     lk_landmarks points;                   /* in the crop */
     float yaw;                             /* degrees */
     int set;                               /* which of the facesets */
-    int64_t id;
+    int64_t id, source, frame;
 } lk_pool_face;
 
 typedef struct lk_pool {
@@ -68,14 +68,18 @@ typedef struct lk_pool {
     const lk_strings *paths;
     lk_pool_face *faces;
     int count;
-    size_t bytes; /* of pictures in memory */
-    bool decoded; /* all of them */
+    size_t bytes;  /* of pictures in memory */
+    bool decoded;  /* all of them */
+    bool held_out; /* holds those that training never sees, instead of those that it does */
 } lk_pool;
 
 /* Every face of these facesets that was not removed and is not held out. `budget`: bytes that decoded pictures may take; when they need
  * more they stay JPEGs and are decoded at each use. */
 bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c, double holdout,
                   size_t budget, lk_error *err);
+/* Those that are held out at this percentage, as JPEGs. */
+bool lk_pool_open_held_out(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c,
+                           double holdout, lk_error *err);
 void lk_pool_close(lk_pool *p);
 /* The picture: borrowed, or decoded here. lk_image_free it. */
 bool lk_pool_crop(const lk_pool *p, int i, lk_image *crop, lk_error *err);
@@ -260,6 +264,23 @@ bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_erro
  * them must be there. Those that pretraining leaves behind stay fresh when that is what the save comes from. */
 bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
 void lk_network_free(lk_network *n);
+
+/* ---- Prediction with a save's weights (model.c) ---------------------------------------------------------- */
+
+/* The prediction graph of the save that `r` says; `both`: as lk_swap_predict_graph. */
+lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, lk_error *err);
+
+/* ---- Figures of one picture (measure.c) ------------------------------------------------------------------ */
+
+/* picture, truth: [R, R, 3] in [0, 1]; mask: [R, R], the weight of each pixel. */
+double lk_measure_psnr(const float *picture, const float *truth, const float *mask, int resolution);
+/* Mean SSIM (Wang et al. 2004: 11×11 Gaussian window, σ 1.5, borders mirrored) of the three channels under the mask. */
+bool lk_measure_ssim(const float *picture, const float *truth, const float *mask, int resolution, double *ssim,
+                     lk_error *err);
+/* Intersection over union of what is above one half; 1 when both are empty. */
+double lk_measure_iou(const float *a, const float *b, size_t count);
+/* Mean absolute difference of pictures under the mask. */
+double lk_measure_difference(const float *a, const float *b, const float *mask, int resolution);
 
 /* ---- Is it still learning? (watch.c) --------------------------------------------------------------------- */
 

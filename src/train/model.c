@@ -11,25 +11,33 @@ struct lk_model {
     lk_nn_t face, swap, mask;
 };
 
-static bool load(lk_model *m, const char *dir, lk_error *err) {
-    lk_nn_graph *g = lk_swap_predict_graph(&m->record.config, m->batch, false, err);
-    m->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO)}, err) : NULL;
+lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, lk_error *err) {
+    lk_nn_graph *g = lk_swap_predict_graph(&r->config, batch, both, err);
+    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO)}, err) : NULL;
     lk_nn_graph_free(g);
-    if (!m->exec) return false;
-    int count = lk_nn_param_count(m->exec);
+    if (!e) return NULL;
+    int count = lk_nn_param_count(e);
     bool *loaded = lk_alloc((size_t)count, sizeof *loaded, err);
-    char *path = loaded ? lk_path_join(dir, m->record.weights.name, err) : NULL;
-    bool ok = path && lk_nn_load_matching(m->exec, LK_NN_VALUE, path, loaded, NULL, err);
+    char *path = loaded ? lk_path_join(dir, r->weights.name, err) : NULL;
+    bool ok = path && lk_nn_load_matching(e, LK_NN_VALUE, path, loaded, NULL, err);
     for (int i = 0; ok && i < count; i++)
         if (!loaded[i])
             ok = lk_fail(err, LK_ERR_FORMAT, "%s has no tensor '%s' as the model needs it", path,
-                         lk_nn_param_name(m->exec, i));
+                         lk_nn_param_name(e, i));
     free(path);
     free(loaded);
+    if (ok) return e;
+    lk_nn_free(e);
+    return NULL;
+}
+
+static bool load(lk_model *m, const char *dir, lk_error *err) {
+    m->exec = lk_record_predictor(&m->record, dir, m->batch, false, err);
+    if (!m->exec) return false;
     m->face = lk_nn_find(m->exec, "face");
     m->swap = lk_nn_find(m->exec, "swap");
     m->mask = lk_nn_find(m->exec, "mask");
-    return ok;
+    return true;
 }
 
 lk_model *lk_model_open(const char *model_dir, int batch, lk_error *err) {

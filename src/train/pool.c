@@ -124,6 +124,8 @@ static bool load_face(lk_pool *p, int set, lk_faceset *s, const lk_face *face, c
                        lk_face_type_names[c->face_type]);
     lk_pool_face *f = &p->faces[p->count];
     f->set = set;
+    f->source = face->source;
+    f->frame = face->frame;
     if (!place(f, face, c))
         return lk_fail(err, LK_ERR_FORMAT, "%s, face %lld: its landmarks coincide; remove that face", path,
                        (long long)face->id);
@@ -148,7 +150,8 @@ static bool load_set(lk_pool *p, int set, const lk_swap_config *c, double holdou
     bool ok = count >= 0 && grow(p, count, err);
     for (int64_t i = 0; ok && i < count; i++) {
         ok = lk_faceset_get(s, ids[i], face, err);
-        if (ok && !is_held_out(face, sources, source_count, holdout)) ok = load_face(p, set, s, face, c, err);
+        if (ok && is_held_out(face, sources, source_count, holdout) == p->held_out)
+            ok = load_face(p, set, s, face, c, err);
     }
     free(ids);
     free(sources);
@@ -159,10 +162,15 @@ static bool load_set(lk_pool *p, int set, const lk_swap_config *c, double holdou
 
 static bool fill(lk_pool *p, const lk_swap_config *c, double holdout, size_t budget, lk_error *err) {
     if (p->paths->count == 0)
-        return lk_fail(err, LK_ERR_USAGE, "training needs faces of %s: give --%s SET.faces", p->side_name,
-                       p->side_name);
+        return lk_fail(err, LK_ERR_USAGE, "%s needs faces of %s: give --%s SET.faces",
+                       p->held_out ? "evaluation" : "training", p->side_name, p->side_name);
     for (int i = 0; i < p->paths->count; i++)
         if (!load_set(p, i, c, holdout, err)) return false;
+    if (p->count < 2 && p->held_out)
+        return lk_fail(err, LK_ERR_USAGE,
+                       "%s has %d held-out face%s in %s, and evaluation needs at least 2 of each side: give the "
+                       "facesets of the training, or --seen for faces that were trained on",
+                       p->side_name, p->count, p->count == 1 ? "" : "s", p->paths->items[0]);
     if (p->count < 2)
         return lk_fail(err, LK_ERR_USAGE, "%s has %d face%s in %s, and training needs at least 2 of each side",
                        p->side_name, p->count, p->count == 1 ? "" : "s", p->paths->items[0]);
@@ -180,6 +188,14 @@ bool lk_pool_open(lk_pool *p, const char *side_name, const lk_strings *paths, co
                   size_t budget, lk_error *err) {
     *p = (lk_pool){.side_name = side_name, .paths = paths};
     if (fill(p, c, holdout, budget, err)) return true;
+    lk_pool_close(p);
+    return false;
+}
+
+bool lk_pool_open_held_out(lk_pool *p, const char *side_name, const lk_strings *paths, const lk_swap_config *c,
+                           double holdout, lk_error *err) {
+    *p = (lk_pool){.side_name = side_name, .paths = paths, .held_out = true};
+    if (fill(p, c, holdout, 0, err)) return true;
     lk_pool_close(p);
     return false;
 }
