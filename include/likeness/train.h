@@ -28,15 +28,16 @@ typedef struct lk_train_options {
     int64_t save_every_iterations; /* 0: by time alone */
     uint64_t seed;
     bool flip;
-    double src_scale;                /* src face scale modifier, percent */
-    double warp;                     /* strength of the input's warp, percent of the field's usual */
-    bool by_yaw;                     /* src faces turned as dst's are */
-    bool swap_sides;                 /* src and dst exchanged, for a while */
-    double rate;                     /* of Adam, in percent of the model's own */
-    int precision;                   /* lk_nn_precision */
-    int device;                      /* lk_train_device; of one run */
-    double holdout;                  /* percent of each video, in whole stretches, that is never shown */
-    int64_t preview_every;           /* iterations between pictures of preview/history; 0: none */
+    double src_scale;      /* src face scale modifier, percent */
+    double warp;           /* strength of the input's warp, percent of the field's usual */
+    bool by_yaw;           /* src faces turned as dst's are */
+    bool swap_sides;       /* src and dst exchanged, for a while */
+    double rate;           /* of Adam, in percent of the model's own */
+    double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */
+    int precision;         /* lk_nn_precision */
+    int device;            /* lk_train_device; of one run */
+    double holdout;        /* percent of each video, in whole stretches, that is never shown */
+    int64_t preview_every; /* iterations between pictures of preview/history; 0: none */
     int64_t backup_every_iterations; /* 0: none */
     double backup_every;             /* seconds of training; 0: none */
 } lk_train_options;

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define PAIRS 12
+#define PAIRS  12
+#define SETTLE 0.4 /* of the time: details matter more than what half a minute more would have learned */
 
 typedef struct values {
     lk_strings src;
@@ -147,6 +148,9 @@ static bool plan_time(const cli_call *call, values *v, double trained) {
     bool endless = v->time == 0 || (v->train.iterations > 0 && !*given(call, OWN, "time"));
     v->train.time = endless ? 0 : v->time - trained;
     *given(call, TRAINING, "time") = true;
+    bool *settles = given(call, TRAINING, "settle");
+    if (!*settles) v->train.settle = SETTLE * v->time;
+    *settles = true;
     return endless || v->train.time > 1;
 }
 

@@ -239,12 +239,19 @@ static bool still_learns(trainer *t, const lk_now_set *now, float src, float dst
     return lk_watch_losses(&t->watch, (double)src, (double)dst);
 }
 
+/* What is left of the rate as the run's time ends. A large rate learns fast and keeps trembling around what it has learned. */
+static double settling(const trainer *t, const lk_train_options *o) {
+    if (!(o->time > 0) || !(o->settle > 0)) return 1;
+    double left = t->start + o->time - lk_now();
+    return fmax(0.05, fmin(1, left / o->settle));
+}
+
 /* *well: the loss says that training has not collapsed. */
 static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     const lk_swap_config *c = &t->record.config;
     lk_nn_adam adam = lk_swap_optimizer(c);
     float src, dst;
-    adam.rate *= (float)(b->now.options.rate / 100);
+    adam.rate *= (float)(b->now.options.rate / 100 * settling(t, &b->now.options));
     if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
     fill_inputs(t->network.exec, b, c->resolution);
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))

@@ -77,6 +77,28 @@ static void test_schedules(void **state) {
     }
 }
 
+/* As the time ends the rate falls to a twentieth, no further. */
+static void test_settling(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_train_job full = tiny_job(folder, "full-rate", 2), low = tiny_job(folder, "low-rate", 2),
+                 settled = tiny_job(folder, "settled", 2);
+    test_ok(lk_strings_add(&low.set, "rate=5", &err) && lk_strings_add(&settled.set, "settle=1000000000", &err), &err);
+    settled.options.time = 1000;
+    train(&full);
+    train(&low);
+    train(&settled);
+    lk_record a = record_of(full.model_dir), b = record_of(low.model_dir), c = record_of(settled.model_dir);
+    assert_string_equal(b.weights.sha256, c.weights.sha256);
+    assert_string_not_equal(a.weights.sha256, c.weights.sha256);
+    lk_record_free(&a);
+    lk_record_free(&b);
+    lk_record_free(&c);
+    tiny_job_free(&full);
+    tiny_job_free(&low);
+    tiny_job_free(&settled);
+}
+
 static void test_recipes(void **state) {
     (void)state;
     lk_error err = {0};
@@ -549,6 +571,7 @@ static void test_schedule_of_another_model(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_settling),
         cmocka_unit_test(test_recipes),
         cmocka_unit_test(test_recipe_of_a_job),
         cmocka_unit_test(test_schedules_on_the_command_line),
