@@ -122,6 +122,7 @@ static inline void tiny_job_free(lk_train_job *job) {
     lk_strings_free(&job->src);
     lk_strings_free(&job->dst);
     lk_strings_free(&job->set);
+    lk_strings_free(&job->pretrain);
 }
 
 /* A folder with src.faces and dst.faces. */
