@@ -25,7 +25,7 @@ static void own_values(void **state) {
     static const struct {
         int arch, resolution, face_type, ae_dims, ed_ch_dims;
     } want[] = {
-        {LK_ARCH_QUICK, 64, LK_FACE_FULL, 128, 32}, {LK_ARCH_H64, 64, LK_FACE_HALF, 0, 0},
+        {LK_ARCH_QUICK, 64, LK_FACE_FULL, 128, 21}, {LK_ARCH_H64, 64, LK_FACE_HALF, 0, 0},
         {LK_ARCH_H128, 128, LK_FACE_HALF, 0, 0},    {LK_ARCH_DF, 128, LK_FACE_FULL, 0, 0},
         {LK_ARCH_LIAE, 128, LK_FACE_FULL, 0, 0},    {LK_ARCH_SAE, 128, LK_FACE_FULL, 512, 42},
     };

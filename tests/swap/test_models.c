@@ -283,7 +283,7 @@ static void counts(void **state) {
     count_of("h128 lighter", "--model h128 --lighter");
     count_of("df", "--model df");
     count_of("liae", "--model liae");
-    count_of("sae df 64 128 32", "--model quick");
+    count_of("sae df 64 128 32", "--model quick --ed-ch-dims 32");
     count_of("sae df 128 512 42", "--model sae");
     count_of("sae liae 128 256 42", "--model sae --archi liae");
     count_of("sae df 128 698 51", "--model sae --ae-dims 698 --ed-ch-dims 51");
