@@ -202,6 +202,7 @@ void lk_nn_free(lk_nn_exec *e);
 /* What a network takes, in bytes, apart from the program itself and from what the libraries below keep. */
 typedef struct lk_nn_memory {
     size_t parameters;  /* how many numbers are learned */
+    size_t largest;     /* how many of them the largest parameter has: saving and loading go through so many floats */
     size_t weights;     /* parameters and constants */
     size_t optimizer;   /* Adam's states */
     size_t activations; /* activations and gradients, those that never live together sharing memory */

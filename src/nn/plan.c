@@ -369,6 +369,7 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
         const lk_tensor *t = &e->g.tensors[i];
         if (t->kind == LK_PARAM) {
             m.parameters += lk_nn_count(t->shape);
+            if (lk_nn_count(t->shape) > m.largest) m.largest = lk_nn_count(t->shape);
             if (learns(e, t)) m.optimizer += moment_bytes(t, 0) + moment_bytes(t, 1);
         }
         if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;

@@ -157,6 +157,9 @@ typedef struct lk_sampler_news {
 /* Batches from `iteration` on, a function of (settings, pools, iteration, position, turn) alone; of several processes, each
  * gets its share of the same batches. All that is given
  * stays the caller's and must outlive the sampler. */
+int lk_sampler_threads(void); /* of lk_threads(), as many as samplers are worth */
+/* Of the batches that so many threads keep ready. */
+size_t lk_sampler_bytes(int batch, int resolution, int threads);
 lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
                              int64_t iteration, int64_t position, uint64_t turn, int threads, const lk_nn_peers *peers,
                              lk_error *err);
@@ -236,6 +239,8 @@ void lk_history_close(lk_history *h);
 
 typedef struct lk_preview lk_preview;
 /* device: lk_nn_device */
+int lk_preview_batch(int resolution, int pairs); /* pairs that are drawn at once */
+#define LK_PREVIEW_PAIRS 8                       /* on a sheet, where there are so many faces */
 lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err);
 /* A sheet of what the network `e` does, written to `path` (PNG). */
 bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err);
@@ -251,7 +256,6 @@ typedef struct lk_network {
 } lk_network;
 
 /* Bytes of main memory that are free now. */
-size_t lk_free_memory(void);
 /* lk_nn_device for an lk_train_device. */
 int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */

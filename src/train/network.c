@@ -57,7 +57,7 @@ static int device_of(const lk_network *n, int wanted) {
     return lk_device(together && wanted == LK_TRAIN_AUTO ? LK_TRAIN_CPU : wanted);
 }
 
-size_t lk_free_memory(void) {
+size_t lk_train_free_memory(void) {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[200];
     unsigned long long kib = 1u << 21;
@@ -81,7 +81,7 @@ static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const l
 #define MOST_BYTES_A_PIXEL 8192 /* of activations and gradients, in the widest of the models */
 
 static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, lk_error *err) {
-    size_t available = lk_free_memory(), pixels = 2 * (size_t)batch * (size_t)(c->resolution * c->resolution);
+    size_t available = lk_train_free_memory(), pixels = 2 * (size_t)batch * (size_t)(c->resolution * c->resolution);
     if (o->device != LK_NN_CPU || pixels * MOST_BYTES_A_PIXEL < available) return true;
     size_t asked = needed(c, terms, batch, o);
     if (asked <= available) return true;

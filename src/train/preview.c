@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAIRS     8
 #define SMALLEST  128 /* side of a cell: smaller pictures are enlarged */
 #define GAP       2
 #define GROUP_GAP 10
 
-#define AT_ONCE (PAIRS * 128 * 128) /* pixels of one prediction: larger pictures go in several */
+#define AT_ONCE (LK_PREVIEW_PAIRS * 128 * 128) /* pixels of one prediction: larger pictures go in several */
 
 enum { SRC, SRC_NOW, DST, DST_NOW, SWAP, SRC_MASK, MASK, COLUMNS };
 
@@ -52,14 +51,18 @@ static bool compile(lk_preview *p, const lk_swap_config *c, int device, lk_error
     return p->exec != NULL;
 }
 
+int lk_preview_batch(int resolution, int pairs) {
+    int at_once = AT_ONCE / (resolution * resolution);
+    return at_once < 1 ? 1 : at_once < pairs ? at_once : pairs;
+}
+
 lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err) {
     lk_preview *p = lk_alloc(1, sizeof *p, err);
     if (!p) return NULL;
     int fewer = src->count < dst->count ? src->count : dst->count;
-    int at_once = AT_ONCE / (c->resolution * c->resolution);
     p->resolution = c->resolution;
-    p->pairs = fewer < PAIRS ? fewer : PAIRS;
-    p->batch = at_once < 1 ? 1 : at_once < p->pairs ? at_once : p->pairs;
+    p->pairs = fewer < LK_PREVIEW_PAIRS ? fewer : LK_PREVIEW_PAIRS;
+    p->batch = lk_preview_batch(c->resolution, p->pairs);
     p->columns = c->learn_mask ? COLUMNS : SRC_MASK;
     p->side = c->resolution < SMALLEST ? SMALLEST : c->resolution;
     p->groups = p->side == SMALLEST ? 2 : 1;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define FLIP_PROBABILITY 0.4
+#define MOST_THREADS     16
 #define AHEAD            3 /* batches that may lie ready, beside those in work */
 
 /* Streams of random numbers, told apart by their highest bits (order.c has others). */
@@ -149,6 +150,13 @@ lk_sampler_news lk_sampler_tell(lk_sampler *s) {
     lk_sampler_news n = {s->waited, s->worked, s->samples, s->thread_count};
     pthread_mutex_unlock(&s->lock);
     return n;
+}
+
+int lk_sampler_threads(void) { return lk_threads() < MOST_THREADS ? lk_threads() : MOST_THREADS; }
+
+size_t lk_sampler_bytes(int batch, int resolution, int threads) {
+    size_t numbers = 2 * (size_t)batch * (size_t)resolution * (size_t)resolution;
+    return (size_t)(threads + AHEAD) * numbers * (3 + 3 + 1) * sizeof(float);
 }
 
 static bool make_batches(lk_sampler *s, int largest, lk_error *err) {

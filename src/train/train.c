@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define RECENT        100 /* iterations whose mean loss is told */
-#define MOST_SAMPLERS 16
-#define NEWS_EVERY    0.25 /* seconds */
-#define MOST_RETURNS  3    /* to the last save, when training collapses */
+#define RECENT       100  /* iterations whose mean loss is told */
+#define NEWS_EVERY   0.25 /* seconds */
+#define MOST_RETURNS 3    /* to the last save, when training collapses */
 
 typedef struct recent {
     float src[RECENT], dst[RECENT];
@@ -277,11 +276,10 @@ static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
 }
 
 static bool start_sampler(trainer *t, lk_error *err) {
-    int threads = lk_threads() < MOST_SAMPLERS ? lk_threads() : MOST_SAMPLERS;
     const lk_record *r = &t->record;
     lk_sampler_stop(t->sampler);
     t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
-                                  r->turn, threads, t->job->peers, err);
+                                  r->turn, lk_sampler_threads(), t->job->peers, err);
     return t->sampler != NULL;
 }
 
@@ -390,7 +388,7 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (!in_turn(t, true, err) || !lk_start_record(t->job, r, &t->how, err) || !in_turn(t, false, err) ||
         !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
-    size_t budget = lk_free_memory() / 4; /* of decoded pictures, a side */
+    size_t budget = lk_train_free_memory() / 4; /* of decoded pictures, a side */
     t->device = lk_device(now->options.device);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))

@@ -3,10 +3,10 @@
 
 #include <jansson.h>
 
-static const char *const COMMANDS[] = {"swap",          "extract",      "set info",      "set sheet",
-                                       "train",         "merge",        "models list",   "models install",
-                                       "models verify", "model info",   "model plot",    "model timelapse",
-                                       "model backups", "model backup", "model restore", "model swap-sides"};
+static const char *const COMMANDS[] = {
+    "swap",        "extract",         "set info",      "set sheet",    "train",         "merge",
+    "models list", "models install",  "models verify", "evaluate",     "plan",          "model info",
+    "model plot",  "model timelapse", "model backups", "model backup", "model restore", "model swap-sides"};
 
 static void overview(void **state) {
     (void)state;

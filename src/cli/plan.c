@@ -1,0 +1,114 @@
+#include "cli.h"
+#include "likeness/train.h"
+
+#include <stdlib.h>
+
+typedef struct values {
+    uint64_t memory;
+    bool machine;
+    int batch, precision;
+    lk_swap_config config;
+    lk_swap_objective objective;
+} values;
+
+/* In the order of lk_nn_precision. */
+static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
+
+static const lk_option own[] = {
+    {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
+     "look for what is largest within so much, such as 11G"},
+    {"machine", 0, LK_OPT_FLAG, offsetof(values, machine), NULL, 0, 0, NULL, NULL,
+     "look for what is largest within this machine's memory"},
+    {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
+    {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
+     "numbers that layers multiply"},
+    {0},
+};
+
+static const cli_group groups[] = {
+    {"What is asked", own, 0},
+    {"The model", lk_swap_options, offsetof(values, config)},
+    {"What is minimised", lk_swap_objective_options, offsetof(values, objective)},
+    {0},
+};
+
+static json_t *json_of(const lk_train_needs *n) {
+    const lk_nn_memory *m = &n->network;
+    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "batch", n->batch,
+                     "ae_dims", n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters,
+                     "weights", (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
+                     (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "preview",
+                     (json_int_t)n->preview, "samples", (json_int_t)n->samples, "transfer", (json_int_t)n->transfer,
+                     "program", (json_int_t)n->program, "total", (json_int_t)n->total, "step_flops", m->step_flops);
+}
+
+static void say_line(const cli_call *call, const char *what, size_t bytes, const char *remark) {
+    cli_say(call, "  %-14s %10.1f MiB   %s\n", what, (double)bytes / 0x1p20, remark);
+}
+
+static bool one(cli_call *call, const values *v, const lk_train_options *o, lk_error *err) {
+    lk_train_needs n;
+    if (!lk_train_plan(&v->config, &v->objective, o, &n, err)) return false;
+    const lk_nn_memory *m = &n.network;
+    cli_say(call, "%s, batch %d", lk_arch_names[v->config.arch], n.batch);
+    if (n.ae_dims) cli_say(call, ", dims %d/%d", n.ae_dims, n.ed_ch_dims);
+    cli_say(call, ": %.1f million parameters, %.1f GFLOP an iteration\n", (double)m->parameters / 1e6,
+            m->step_flops / 1e9);
+    say_line(call, "weights", m->weights, "");
+    say_line(call, "optimizer", m->optimizer, "Adam's two moments of each weight");
+    say_line(call, "activations", m->activations, "and gradients; what never lives together shares memory");
+    say_line(call, "workspace", m->workspace, "of the layers while they run");
+    say_line(call, "previews", n.preview, "a network of their own, with weights of its own");
+    say_line(call, "samples", n.samples, "batches that lie ready");
+    say_line(call, "transfer", n.transfer, "the largest weights on their way to a file");
+    say_line(call, "program", n.program, "");
+    say_line(call, "together", n.total, "and the faces: decoded, where they fit into half of what is left");
+    call->result = json_of(&n);
+    return call->result || lk_fail(err, LK_ERR_MEMORY, "out of memory");
+}
+
+static bool largest(cli_call *call, const values *v, const lk_train_options *o, uint64_t memory, lk_error *err) {
+    lk_train_needs list[8];
+    int count = lk_train_plan_largest(&v->config, &v->objective, o, (size_t)memory, list, err);
+    if (count < 0) return false;
+    if (count == 0)
+        return lk_fail(err, LK_ERR_MEMORY,
+                       "no %s fits into %.1f GiB, not with batch 1 and the smallest dimensions: take more memory, a "
+                       "smaller --resolution or another --model",
+                       lk_arch_names[v->config.arch], (double)memory / 0x1p30);
+    cli_say(call, "%s within %.1f GiB: the largest for each batch\n", lk_arch_names[v->config.arch],
+            (double)memory / 0x1p30);
+    cli_say(call, "  batch  ae_dims  ed_ch_dims   parameters   together\n");
+    json_t *rows = json_array();
+    for (int i = 0; i < count; i++) {
+        const lk_train_needs *n = &list[i];
+        cli_say(call, "  %5d  %7d  %10d  %9.1f M  %6.2f GiB\n", n->batch, n->ae_dims, n->ed_ch_dims,
+                (double)n->network.parameters / 1e6, (double)n->total / 0x1p30);
+        json_array_append_new(rows, json_of(n));
+    }
+    cli_say(call, "and the faces: decoded, where they fit into half of what is left\n");
+    return cli_result(call, "largest", rows, err);
+}
+
+static bool run(cli_call *call, lk_error *err) {
+    const values *v = call->values;
+    lk_train_options o = {.batch = v->batch, .precision = v->precision};
+    uint64_t memory = v->memory ? v->memory : v->machine ? lk_train_free_memory() : 0;
+    return memory ? largest(call, v, &o, memory, err) : one(call, v, &o, err);
+}
+
+const cli_command cli_plan = {
+    .name = "plan",
+    .purpose = "say what memory a training takes, or what is largest within a given one",
+    .usage = "--model MODEL [options]",
+    .about = "The figures come from the very plan that training makes before its first step, on the processor.",
+    .examples = "  likeness plan --model sae --ae-dims 698 --ed-ch-dims 51 --batch 12\n"
+                "  likeness plan --model sae --archi liae --memory 11G\n"
+                "  likeness plan --model h128 --machine --json",
+    .next = "  likeness train MODEL_DIR --src A.faces --dst B.faces --model MODEL --batch N …",
+    .least_words = 0,
+    .most_words = 0,
+    .groups = groups,
+    .size = sizeof(values),
+    .run = run,
+};
