@@ -20,7 +20,7 @@ static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
     lk_faceset *set = lk_faceset_open(call->words.items[0], v->remove, err);
     int64_t *ids = NULL, count = set ? lk_faceset_duplicates(set, v->distance, &ids, err) : -1;
-    json_t *list = json_array();
+    json_t *list = count >= 0 ? json_array() : NULL;
     bool ok = count >= 0 && cli_result(call, "ids", list, err);
     for (int64_t i = 0; ok && i < count; i++) json_array_append_new(list, json_integer(ids[i]));
     ok = ok && (!v->remove || lk_faceset_mark(set, ids, count, true, err) >= 0);

@@ -55,7 +55,7 @@ static bool show_source(cli_call *call, lk_faceset *set, const lk_source *v, jso
 static bool show_sources(cli_call *call, lk_faceset *set, lk_error *err) {
     lk_source *sources;
     int count = lk_faceset_sources(set, &sources, err);
-    json_t *list = json_array();
+    json_t *list = count >= 0 ? json_array() : NULL;
     if (count < 0 || !cli_result(call, "sources", list, err)) return false;
     bool ok = true;
     for (int i = 0; ok && i < count; i++) ok = show_source(call, set, &sources[i], list, err);

@@ -37,7 +37,7 @@ static bool run(cli_call *call, lk_error *err) {
     lk_faceset *set = lk_faceset_open(call->words.items[0], change, err);
     int64_t *ids = NULL, count = -1;
     if (set) count = lk_faceset_select(set, call->words.items[1], v->with_removed || v->restore, &ids, err);
-    json_t *list = json_array();
+    json_t *list = count >= 0 ? json_array() : NULL;
     bool ok = count >= 0 && cli_result(call, "ids", list, err);
     for (int64_t i = 0; ok && i < count; i++) {
         json_array_append_new(list, json_integer(ids[i]));

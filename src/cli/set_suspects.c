@@ -28,7 +28,7 @@ static bool run(cli_call *call, lk_error *err) {
     lk_suspect *suspects = NULL;
     lk_faceset *set = lk_faceset_open(call->words.items[0], v->remove, err);
     int64_t count = set ? lk_faceset_suspects(set, v->look, &suspects, err) : -1;
-    json_t *list = json_array();
+    json_t *list = count >= 0 ? json_array() : NULL;
     bool ok = count >= 0 && cli_result(call, "suspects", list, err);
     for (int64_t i = 0; ok && i < count; i++) {
         const lk_suspect *s = &suspects[i];

@@ -175,6 +175,7 @@ static void frames_done_again(void **state) {
         o = in_parts(); /* removes the parts */
         o.lossless = rgb;
         merge_whole(output, &o);
+        lk_options_free(lk_merge_option_table, &o);
     }
     assert_false(lk_file_exists(parts));
     unlink(first);

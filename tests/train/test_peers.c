@@ -96,7 +96,8 @@ int main(void) {
     }
     if (lk_nn_peers_count(peers) < 2) return 77; /* nothing to compare */
     if (cmocka_run_group_tests(tests, make_folder, NULL)) return 1;
+    bool made_it = first();
     lk_nn_peers_close(peers); /* waits for the others */
-    if (first()) test_remove_folder(folder);
+    if (made_it) test_remove_folder(folder);
     return 0;
 }
