@@ -11,6 +11,8 @@
 
 #define PAIRS  12
 #define SETTLE 0.4 /* of the time: details matter more than what half a minute more would have learned */
+/* Percent. The full warp hides expressions, and minutes are too short to see through it. */
+#define QUICK_WARP 40
 
 typedef struct values {
     lk_strings src;
@@ -144,20 +146,25 @@ static bool *given(const cli_call *call, int group, const char *name) {
 }
 
 /* The time is for all runs together: what earlier ones took is taken off. False when nothing is left. */
-static bool plan_time(const cli_call *call, values *v, double trained) {
+static bool plan_training(const cli_call *call, values *v, double trained) {
     bool endless = v->time == 0 || (v->train.iterations > 0 && !*given(call, OWN, "time"));
     v->train.time = endless ? 0 : v->time - trained;
     *given(call, TRAINING, "time") = true;
     bool *settles = given(call, TRAINING, "settle");
     if (!*settles) v->train.settle = SETTLE * v->time;
     *settles = true;
+    bool *warps = given(call, TRAINING, "warp");
+    if (!*warps && v->arch == LK_ARCH_QUICK) {
+        v->train.warp = QUICK_WARP;
+        *warps = true;
+    }
     return endless || v->train.time > 1;
 }
 
 static bool train(const cli_call *call, values *v, const cli_work *w, int64_t *iteration, lk_error *err) {
     double trained;
     if (!lk_model_progress(w->model, iteration, &trained, err)) return false;
-    if (!plan_time(call, v, trained)) {
+    if (!plan_training(call, v, trained)) {
         lk_log(LK_LOG_INFO, "step 3 of 4: trained for %.0f s already; a longer --time makes it better", trained);
         return true;
     }
