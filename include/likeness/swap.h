@@ -98,7 +98,7 @@ void lk_swap_losses(const lk_nn_exec *e, float *src, float *dst);
 
 /* The prediction: "face" [N, 3, R, R] of the destination → "swap" [N, 3, R, R], "mask" [N, 1, R, R] (when learned),
  * and, with `both`, "src_face" [N, 3, R, R] → "src", and "dst": the reconstructions for previews, with "src_mask" and
- * "dst_mask". Every parameter of the model is there, used or not, so its weights load. */
+ * "dst_mask". Of the parameters only those are there that these pictures go through: a swap takes no decoder of dst. */
 lk_nn_graph *lk_swap_predict_graph(const lk_swap_config *c, int batch, bool both, lk_error *err);
 
 /* Adam as the model's recipe has it: rate 5e-5, β1 0.5, β2 0.999; of quick 5e-4, 0.9, 0.999. */

@@ -11,7 +11,7 @@ lk_nn_graph *lk_swap_build_training(const lk_swap_table *t, unsigned terms, int 
     lk_nn_graph *g = lk_nn_graph_new(err);
     if (!g) return NULL;
     lk_swap_net net;
-    lk_swap_declare(&net, g, t);
+    lk_swap_declare(&net, g, t, (1u << LK_KINDS) - 1);
     int r = t->resolution;
     lk_nn_t warped = lk_nn_input(g, "warped", (lk_nn_shape){2 * batch, 3, r, r});
     lk_nn_t target = lk_nn_input(g, "target", (lk_nn_shape){2 * batch, 3, r, r});
@@ -27,12 +27,12 @@ lk_nn_graph *lk_swap_build_prediction(const lk_swap_table *t, int batch, bool bo
     lk_nn_graph *g = lk_nn_graph_new(err);
     if (!g) return NULL;
     lk_swap_net net;
-    lk_swap_declare(&net, g, t);
+    unsigned wants = both ? 1u << LK_SRC | 1u << LK_DST | 1u << LK_SWAPPED : 1u << LK_SWAPPED;
+    lk_swap_declare(&net, g, t, wants);
     lk_nn_shape shape = {batch, 3, t->resolution, t->resolution};
     lk_nn_t src = both ? lk_nn_input(g, "src_face", shape) : -1;
     lk_nn_t faces = lk_nn_input(g, "face", shape);
     if (both) faces = lk_nn_concat_batch(g, (lk_nn_t[]){src, faces}, 2);
-    unsigned wants = both ? 1u << LK_SRC | 1u << LK_DST | 1u << LK_SWAPPED : 1u << LK_SWAPPED;
     lk_swap_pictures p = lk_swap_draw(&net, faces, batch, wants, wants, false);
     static const char *const images[LK_KINDS] = {"src", "dst", "swap"};
     static const char *const masks[LK_KINDS] = {"src_mask", "dst_mask", "mask"};

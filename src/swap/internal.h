@@ -45,10 +45,11 @@ typedef struct lk_swap_net {
     lk_swap_branch image[2], mask[2]; /* df: src, dst; liae: the first alone */
 } lk_swap_net;
 
-/* Makes every parameter of the model, so that its weights load whatever the graph is for. */
-void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t);
-
 typedef enum lk_swap_kind { LK_SRC, LK_DST, LK_SWAPPED, LK_KINDS } lk_swap_kind;
+
+/* Makes the parameters that pictures of the kinds in `wants` (bits 1 << kind) go through. */
+void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t, unsigned wants);
+
 typedef struct lk_swap_pictures {
     lk_nn_t image[LK_KINDS][LK_SCALES], mask[LK_KINDS]; /* −1: not asked for; in [0, 1] */
 } lk_swap_pictures;

@@ -59,7 +59,8 @@ static lk_swap_branch branch_layers(lk_nn_graph *g, const lk_swap_table *t, cons
     return b;
 }
 
-void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t) {
+void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t, unsigned wants) {
+    const unsigned of_dst = 1u << LK_DST;
     *net = (lk_swap_net){.g = g, .table = *t};
     int in = 3;
     for (int i = 0; i < LK_DOWNS; i++) {
@@ -69,7 +70,7 @@ void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t) {
         in = t->down[i];
     }
     if (t->two_inters) {
-        net->inter[0] = inter_layers(g, t, "inter_b");
+        if (wants & of_dst) net->inter[0] = inter_layers(g, t, "inter_b");
         net->inter[1] = inter_layers(g, t, "inter_ab");
     } else {
         net->inter[0] = inter_layers(g, t, "encoder");
@@ -78,6 +79,7 @@ void lk_swap_declare(lk_swap_net *net, lk_nn_graph *g, const lk_swap_table *t) {
     static const char *const shared[2] = {"decoder", "decoder_mask"};
     for (int i = 0; i < (t->two_inters ? 1 : 2); i++) {
         const char *const *part = t->two_inters ? shared : parts[i];
+        if (!t->two_inters && !(wants & (i ? of_dst : ~of_dst))) continue;
         net->image[i] = branch_layers(g, t, part[0], t->image, 3, t->multiscale);
         if (t->learn_mask) net->mask[i] = branch_layers(g, t, part[1], t->mask, 1, false);
     }
