@@ -16,14 +16,17 @@ static bool read_at(FILE *f, uint64_t at, uint8_t *out, size_t n) {
     return at <= INT64_MAX && fseeko(f, (off_t)at, SEEK_SET) == 0 && fread(out, 1, n, f) == n;
 }
 
-/* ISO 14496-12, 4.2: size (32 bits; 1: 64 bits follow the type; 0: to the end of the file), type. */
+/* ISO 14496-12, 4.2: size (32 bits; 1: 64 bits follow the type; 0: to the end of the file), type. Without an index, of a
+ * film or of pictures, the file has lost its end. */
 static bool boxes_cut(FILE *f, uint64_t size) {
     uint64_t at = 0;
+    bool index = false;
     for (int i = 0; i < 1000000 && at < size; i++) {
         uint8_t head[16];
         if (!read_at(f, at, head, 8)) return i > 0;
         uint64_t length = big_endian(head, 4);
-        if (length == 0) return false;
+        index |= memcmp(head + 4, "moov", 4) == 0 || memcmp(head + 4, "meta", 4) == 0;
+        if (length == 0) return !index;
         if (length == 1) {
             if (!read_at(f, at + 8, head + 8, 8)) return true;
             length = big_endian(head + 8, 8);
@@ -32,7 +35,7 @@ static bool boxes_cut(FILE *f, uint64_t size) {
         if (length > size - at) return true;
         at += length;
     }
-    return false;
+    return !index;
 }
 
 /* RFC 8794: the length of a variable-size integer is the place of its first 1 bit; all value bits 1: unknown. */

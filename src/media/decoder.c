@@ -19,7 +19,9 @@ bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err
     d->stream = av_find_best_stream(d->input, AVMEDIA_TYPE_VIDEO, -1, -1, &codec, 0);
     bool ok = d->stream >= 0 && !(d->input->streams[d->stream]->disposition & AV_DISPOSITION_ATTACHED_PIC);
     if (!ok) {
-        if (d->stream == AVERROR_DECODER_NOT_FOUND)
+        if (d->cut_short && d->stream == AVERROR_STREAM_NOT_FOUND)
+            lk_fail_cut_off(path, err);
+        else if (d->stream == AVERROR_DECODER_NOT_FOUND)
             lk_fail(err, LK_ERR_UNSUPPORTED, "%s has video that this machine's FFmpeg cannot decode", path);
         else if (av_find_best_stream(d->input, AVMEDIA_TYPE_AUDIO, -1, -1, NULL, 0) >= 0)
             lk_fail(err, LK_ERR_FORMAT, "%s has no video, only audio; choose a file with pictures", path);

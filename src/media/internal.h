@@ -39,8 +39,10 @@ bool lk_input_is_picture(const AVFormatContext *input);
 
 /* ---- container.c ----------------------------------------------------------------------------------------- */
 
-/* Whether a file is shorter than its own container says: MP4's boxes, Matroska's segment, RIFF's chunks. */
+/* Whether a file is shorter than its own container says (boxes of MP4, segment of Matroska, chunks of RIFF), or an MP4 that
+ * has lost the index at its end. */
 bool lk_container_cut_short(const char *path);
+bool lk_fail_cut_off(const char *path, lk_error *err); /* says so; false */
 
 /* ---- decoder.c: one video stream, packet by packet ------------------------------------------------------- */
 

@@ -36,6 +36,13 @@ bool lk_fail_av(lk_error *err, int code, const char *format, ...) {
     return lk_fail(err, kind, "%s: %s", message, words);
 }
 
+bool lk_fail_cut_off(const char *path, lk_error *err) {
+    return lk_fail(err, LK_ERR_FORMAT,
+                   "%s seems to have been cut off: its end, with what is needed to read it, is missing; copy it again "
+                   "from where it came",
+                   path);
+}
+
 /* The name reaches libav for the file protocol alone: as a probe's hint, "%d" or "*" in it would mean a sequence. */
 AVFormatContext *lk_input_open(const char *path, lk_error *err) {
     lk_libav_begin();
@@ -63,7 +70,10 @@ AVFormatContext *lk_input_open(const char *path, lk_error *err) {
     av_dict_free(&options);
     if (code >= 0 && (code = avformat_find_stream_info(input, NULL)) < 0) avformat_close_input(&input);
     if (code < 0) {
-        lk_fail_av(err, code, "%s is not a video or an image that can be read", path);
+        if (lk_container_cut_short(path))
+            lk_fail_cut_off(path, err);
+        else
+            lk_fail_av(err, code, "%s is not a video or an image that can be read", path);
         avio_closep(&io);
         return NULL;
     }

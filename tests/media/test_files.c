@@ -151,6 +151,13 @@ static void bad_inputs_are_named(void **state) {
     static const char text[] = "This is no video.\nIt is a letter to a friend, with many words in it.\n";
     test_ok(lk_file_write(path, text, sizeof text, &err), &err);
     ffmpeg(folder, "-f lavfi -i sine=duration=1 sound.mp4");
+    /* the index stands at the end; while it is recorded, the length of what stands before is not known yet */
+    ffmpeg(folder, "-f lavfi -i testsrc=s=160x120:d=2 whole.mp4");
+    free(output_of("cd '%s' && head -c $(($(stat -c %%s whole.mp4) / 2)) whole.mp4 >cut.mp4 && head -c -100 whole.mp4 "
+                   ">nearly.mp4 && cp cut.mp4 recording.mp4 && n=$(grep -abo mdat cut.mp4 | "
+                   "head -1 | cut -d: -f1) && printf '\\0\\0\\0\\0' | dd of=recording.mp4 bs=1 seek=$((n - 4)) "
+                   "conv=notrunc status=none",
+                   folder));
     free(path);
     path = lk_path_join(folder, "empty", NULL);
     test_ok(lk_make_dirs(path, &err), &err);
@@ -160,6 +167,9 @@ static void bad_inputs_are_named(void **state) {
     expect_refusal(folder, "missing.mp4", LK_ERR_IO, "cannot be opened");
     expect_refusal(folder, "text.mp4", LK_ERR_FORMAT, "not a video or an image");
     expect_refusal(folder, "nothing.mp4", LK_ERR_FORMAT, "is empty");
+    expect_refusal(folder, "cut.mp4", LK_ERR_FORMAT, "cut off");
+    expect_refusal(folder, "nearly.mp4", LK_ERR_FORMAT, "cut off");
+    expect_refusal(folder, "recording.mp4", LK_ERR_FORMAT, "cut off");
     expect_refusal(folder, "sound.mp4", LK_ERR_FORMAT, "only audio");
     expect_refusal(folder, "empty", LK_ERR_NOT_FOUND, "no images");
     assert_null(lk_reader_open(path, &(lk_reader_options){.first = -1}, &err));
