@@ -71,7 +71,7 @@ typedef struct lk_writer_options {
     int crf; /* 0–51; used unless lossless */
     bool lossless;
     const char *codec;   /* libav's name; NULL: libx264, with alpha ProRes 4444 in .mov and FFV1 elsewhere */
-    const char *preset;  /* of the codec; NULL: "medium" */
+    const char *preset;  /* of the codec; NULL: "veryfast" */
     double fps;          /* for a writer without a reader to copy from; 0: 25 */
     const char *comment; /* metadata: says that the video was made */
     bool folder;         /* a folder of PNGs, whatever the path looks like */

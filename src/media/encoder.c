@@ -104,7 +104,8 @@ static int quality_options(const lk_encoder *e, AVDictionary **d) {
     const char *name = e->av_codec->name;
     bool x26x = !strncmp(name, "libx26", 6);
     int code = 0;
-    if (x26x || e->options.preset) code = av_dict_set(d, "preset", e->options.preset ? e->options.preset : "medium", 0);
+    if (x26x || e->options.preset)
+        code = av_dict_set(d, "preset", e->options.preset ? e->options.preset : "veryfast", 0);
     if (code >= 0 && e->options.lossless) {
         if (!strcmp(name, "libx265"))
             code = av_dict_set(d, "x265-params", "lossless=1", 0);

@@ -53,7 +53,7 @@ const lk_option lk_merge_option_table[] = {
     {"lossless", 0, LK_OPT_FLAG, AT(lossless), NULL, 0, 0, NULL, NULL, "lose nothing in encoding"},
     {"codec", 0, LK_OPT_STRING, AT(codec), NULL, 0, 0, NULL, "NAME",
      "libav's name of the encoder (libx264; with alpha prores_ks or ffv1)"},
-    {"preset", 0, LK_OPT_STRING, AT(preset), NULL, 0, 0, NULL, "NAME", "the encoder's preset (medium)"},
+    {"preset", 0, LK_OPT_STRING, AT(preset), NULL, 0, 0, NULL, "NAME", "the encoder's preset (veryfast)"},
     {"first", 0, LK_OPT_U64, AT(first), NULL, 0, 0, NULL, "FRAME", "begin with this frame"},
     {"max", 0, LK_OPT_U64, AT(max), NULL, 0, 0, NULL, "FRAMES", "at most so many frames; 0: all"},
     {"folder", 0, LK_OPT_FLAG, AT(folder), NULL, 0, 0, NULL, NULL, "write a folder of PNGs"},
