@@ -92,7 +92,6 @@ void lk_train_request_preview(void);
 typedef struct lk_train_needs {
     int batch, ae_dims, ed_ch_dims; /* dims 0 where the architecture fixes them */
     lk_nn_memory network;           /* the one that trains, as it will be planned */
-    size_t preview;                 /* the one that draws previews */
     size_t samples;                 /* batches that lie ready */
     size_t transfer;                /* the largest parameter on its way to a file or back */
     size_t program;                 /* code, libraries, threads' stacks */
@@ -102,7 +101,8 @@ typedef struct lk_train_needs {
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err);
 /* What is largest within `memory`, for batches 1, 2, 4, 8, 12, 16 and 32: ed_ch_dims as large as fits (21 to 85), ae_dims
- * in the proportion of the architecture's own; where dims are fixed, the largest batch alone. The count of rows that fit
+ * in the proportion of the architecture's own, larger where ed_ch_dims can grow no more; where dims are fixed, the largest
+ * batch alone. The count of rows that fit
  * (at most 8, largest batch first), 0 when nothing does, −1 with err. */
 int lk_train_plan_largest(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                           size_t memory, lk_train_needs list[8], lk_error *err);

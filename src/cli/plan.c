@@ -5,7 +5,7 @@
 
 typedef struct values {
     uint64_t memory;
-    bool machine;
+    bool device;
     int batch, precision;
     lk_swap_config config;
     lk_swap_objective objective;
@@ -17,8 +17,8 @@ static const char *const precision_names[] = {"float32", "bfloat16", "auto", NUL
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
      "look for what is largest within so much, such as 11G"},
-    {"machine", 0, LK_OPT_FLAG, offsetof(values, machine), NULL, 0, 0, NULL, NULL,
-     "look for what is largest within this machine's memory"},
+    {"device", 0, LK_OPT_FLAG, offsetof(values, device), NULL, 0, 0, NULL, NULL,
+     "look for what is largest within the memory that this machine has free"},
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply"},
@@ -34,12 +34,12 @@ static const cli_group groups[] = {
 
 static json_t *json_of(const lk_train_needs *n) {
     const lk_nn_memory *m = &n->network;
-    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "batch", n->batch,
-                     "ae_dims", n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters,
-                     "weights", (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
-                     (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "preview",
-                     (json_int_t)n->preview, "samples", (json_int_t)n->samples, "transfer", (json_int_t)n->transfer,
-                     "program", (json_int_t)n->program, "total", (json_int_t)n->total, "step_flops", m->step_flops);
+    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "batch", n->batch, "ae_dims",
+                     n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters, "weights",
+                     (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
+                     (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "samples",
+                     (json_int_t)n->samples, "transfer", (json_int_t)n->transfer, "program", (json_int_t)n->program,
+                     "total", (json_int_t)n->total, "step_flops", m->step_flops);
 }
 
 static void say_line(const cli_call *call, const char *what, size_t bytes, const char *remark) {
@@ -58,7 +58,6 @@ static bool one(cli_call *call, const values *v, const lk_train_options *o, lk_e
     say_line(call, "optimizer", m->optimizer, "Adam's two moments of each weight");
     say_line(call, "activations", m->activations, "and gradients; what never lives together shares memory");
     say_line(call, "workspace", m->workspace, "of the layers while they run");
-    say_line(call, "previews", n.preview, "a network of their own, with weights of its own");
     say_line(call, "samples", n.samples, "batches that lie ready");
     say_line(call, "transfer", n.transfer, "the largest weights on their way to a file");
     say_line(call, "program", n.program, "");
@@ -82,7 +81,10 @@ static bool largest(cli_call *call, const values *v, const lk_train_options *o, 
     json_t *rows = json_array();
     for (int i = 0; i < count; i++) {
         const lk_train_needs *n = &list[i];
-        cli_say(call, "  %5d  %7d  %10d  %9.1f M  %6.2f GiB\n", n->batch, n->ae_dims, n->ed_ch_dims,
+        char code[16] = "fixed", channels[16] = "fixed";
+        if (n->ae_dims) snprintf(code, sizeof code, "%d", n->ae_dims);
+        if (n->ed_ch_dims) snprintf(channels, sizeof channels, "%d", n->ed_ch_dims);
+        cli_say(call, "  %5d  %7s  %10s  %9.1f M  %6.2f GiB\n", n->batch, code, channels,
                 (double)n->network.parameters / 1e6, (double)n->total / 0x1p30);
         json_array_append_new(rows, json_of(n));
     }
@@ -90,10 +92,19 @@ static bool largest(cli_call *call, const values *v, const lk_train_options *o, 
     return cli_result(call, "largest", rows, err);
 }
 
+static void say_device(const cli_call *call) {
+    char gpu[80];
+    lk_error none = {0};
+    cli_say(call, "this machine: %d processors, %.1f GiB free\n", lk_threads(),
+            (double)lk_train_free_memory() / 0x1p30);
+    if (lk_nn_has_gpu(gpu, &none)) cli_say(call, "and a GPU (%s), which these figures are not about\n", gpu);
+}
+
 static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
     lk_train_options o = {.batch = v->batch, .precision = v->precision};
-    uint64_t memory = v->memory ? v->memory : v->machine ? lk_train_free_memory() : 0;
+    uint64_t memory = v->memory ? v->memory : v->device ? lk_train_free_memory() : 0;
+    if (v->device) say_device(call);
     return memory ? largest(call, v, &o, memory, err) : one(call, v, &o, err);
 }
 
@@ -104,7 +115,7 @@ const cli_command cli_plan = {
     .about = "The figures come from the very plan that training makes before its first step, on the processor.",
     .examples = "  likeness plan --model sae --ae-dims 698 --ed-ch-dims 51 --batch 12\n"
                 "  likeness plan --model sae --archi liae --memory 11G\n"
-                "  likeness plan --model h128 --machine --json",
+                "  likeness plan --model h128 --device",
     .next = "  likeness train MODEL_DIR --src A.faces --dst B.faces --model MODEL --batch N …",
     .least_words = 0,
     .most_words = 0,

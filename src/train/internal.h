@@ -235,17 +235,6 @@ bool lk_history_add(lk_history *h, int64_t iteration, double seconds, double src
 bool lk_history_sync(lk_history *h, lk_error *err);
 void lk_history_close(lk_history *h);
 
-/* ---- Previews (preview.c) -------------------------------------------------------------------------------- */
-
-typedef struct lk_preview lk_preview;
-/* device: lk_nn_device */
-int lk_preview_batch(int resolution, int pairs); /* pairs that are drawn at once */
-#define LK_PREVIEW_PAIRS 8                       /* on a sheet, where there are so many faces */
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err);
-/* A sheet of what the network `e` does, written to `path` (PNG). */
-bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err);
-void lk_preview_free(lk_preview *p);
-
 /* ---- The network in training (network.c) ----------------------------------------------------------------- */
 
 typedef struct lk_network {
@@ -255,7 +244,6 @@ typedef struct lk_network {
     lk_nn_peers *peers;
 } lk_network;
 
-/* Bytes of main memory that are free now. */
 /* lk_nn_device for an lk_train_device. */
 int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */
@@ -267,7 +255,25 @@ bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_erro
 /* Weights alone, of the save that `r` says in another folder (or in this one), into a network with fresh weights. All of
  * them must be there. Those that pretraining leaves behind stay fresh when that is what the save comes from. */
 bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
+/* Faces [count, R, R, 3] that one side's decoder draws: images as large, masks [count, R, R], left alone where none is
+ * learned; either may be NULL. */
+typedef struct lk_portraits {
+    const float *faces;
+    float *images, *masks;
+} lk_portraits;
+/* By the training graph itself, `batch` at a time, in its precision: no second network is needed. What decoder of src
+ * makes of faces of dst is the swap. Leaves weights and moments alone. Either side may be NULL. */
+bool lk_network_draw(lk_network *n, int count, const lk_portraits *by_src, const lk_portraits *by_dst, lk_error *err);
 void lk_network_free(lk_network *n);
+
+/* ---- Previews (preview.c) -------------------------------------------------------------------------------- */
+
+typedef struct lk_preview lk_preview;
+#define LK_PREVIEW_PAIRS 8 /* on a sheet, where there are so many faces */
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err);
+/* A sheet of what the network does, written to `path` (PNG). */
+bool lk_preview_draw(lk_preview *p, lk_network *n, const char *path, lk_error *err);
+void lk_preview_free(lk_preview *p);
 
 /* ---- Prediction with a save's weights (model.c) ---------------------------------------------------------- */
 

@@ -188,6 +188,42 @@ bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_erro
     return ok;
 }
 
+/* One side's faces into the network, and what it made of them out again. The prediction of src's half is what src's
+ * decoder draws of whatever faces lie there. */
+static void put_faces(lk_nn_exec *e, int half, const lk_portraits *p, int first, int count) {
+    lk_nn_t warped = lk_nn_find(e, "warped");
+    lk_nn_shape s = lk_nn_shape_in(e, warped);
+    size_t one = lk_nn_count(s) / (size_t)s.n;
+    float *to = lk_nn_data(e, warped) + (size_t)(half * s.n / 2) * one;
+    memcpy(to, p->faces + (size_t)first * one, (size_t)count * one * sizeof(float));
+}
+
+static void take_pictures(lk_nn_exec *e, int half, const char *output, float *to, int first, int count) {
+    lk_nn_t t = to ? lk_nn_find(e, output) : -1;
+    if (t < 0) return;
+    lk_nn_shape s = lk_nn_shape_in(e, t);
+    size_t one = lk_nn_count(s) / (size_t)s.n;
+    const float *from = lk_nn_data(e, t) + (size_t)(half * s.n / 2) * one;
+    memcpy(to + (size_t)first * one, from, (size_t)count * one * sizeof(float));
+}
+
+bool lk_network_draw(lk_network *n, int count, const lk_portraits *by_src, const lk_portraits *by_dst, lk_error *err) {
+    const lk_portraits *halves[2] = {by_src, by_dst};
+    int batch = lk_nn_shape_in(n->exec, lk_nn_find(n->exec, "warped")).n / 2;
+    for (int first = 0; first < count; first += batch) {
+        int now = count - first < batch ? count - first : batch;
+        for (int half = 0; half < 2; half++)
+            if (halves[half]) put_faces(n->exec, half, halves[half], first, now);
+        if (!lk_nn_run(n->exec, err)) return false;
+        for (int half = 0; half < 2; half++) {
+            if (!halves[half]) continue;
+            take_pictures(n->exec, half, "prediction", halves[half]->images, first, now);
+            take_pictures(n->exec, half, "prediction_mask", halves[half]->masks, first, now);
+        }
+    }
+    return true;
+}
+
 void lk_network_free(lk_network *n) {
     lk_nn_free(n->exec);
     *n = (lk_network){0};

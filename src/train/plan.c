@@ -1,11 +1,11 @@
 /* What a training takes, told by planning it. */
 #include "internal.h"
 
-#define PROGRAM    LK_MIB(95) /* resident beside what is counted; measured, with two threads */
-#define LEAST_DIMS 21
-#define MOST_DIMS  85
-#define MOST_CODE  1024
-#define MOST_BATCH 1024
+#define PROGRAM        LK_MIB(56) /* resident beside what is counted; measured, with two threads */
+#define LEAST_CHANNELS 21
+#define MOST_CHANNELS  85
+#define LEAST_CODE     32
+#define MOST_CODE      1024
 
 static bool plan_graph(lk_nn_graph *g, const lk_nn_options *o, lk_nn_memory *memory, lk_error *err) {
     bool ok = g && lk_nn_plan(g, o, memory, err);
@@ -18,69 +18,78 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
     lk_swap_config whole = *c;
     if (!lk_swap_complete(&whole, err) || !lk_swap_objective_check(&whole, o, err)) return false;
     const lk_nn_options training = {.train = true, .precision = options->precision};
-    lk_nn_memory preview;
     *needs = (lk_train_needs){
         .batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims, .program = PROGRAM};
-    int drawn = lk_preview_batch(whole.resolution, LK_PREVIEW_PAIRS);
     if (!plan_graph(lk_swap_training_graph(&whole, lk_swap_terms(&whole, o, 0), options->batch, err), &training,
-                    &needs->network, err) ||
-        !plan_graph(lk_swap_predict_graph(&whole, drawn, true, err), &(lk_nn_options){0}, &preview, err))
+                    &needs->network, err))
         return false;
-    needs->preview = preview.total;
     needs->samples = lk_sampler_bytes(options->batch, whole.resolution, lk_sampler_threads());
     needs->transfer = needs->network.largest * sizeof(float);
-    needs->total = needs->network.total + needs->preview + needs->samples + needs->transfer + needs->program;
+    needs->total = needs->network.total + needs->samples + needs->transfer + needs->program;
     return true;
 }
 
-/* Does it fit, with these dims and this batch? */
-static bool fits_in(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options, int batch,
-                    int dims, size_t memory, lk_train_needs *needs, bool *fits, lk_error *err) {
-    lk_swap_config tried = *c;
-    lk_train_options with = *options;
-    with.batch = batch;
-    if (dims) {
-        tried.ed_ch_dims = dims;
-        tried.ae_dims = c->ae_dims * dims / c->ed_ch_dims;
-        if (tried.ae_dims > MOST_CODE) tried.ae_dims = MOST_CODE;
-        if (tried.ae_dims < 32) tried.ae_dims = 32;
+typedef struct question {
+    lk_swap_config config; /* complete */
+    const lk_swap_objective *objective;
+    const lk_train_options *options;
+    size_t memory;
+} question;
+
+/* The numbers that are looked for, one at a time. */
+typedef enum quantity { BATCH, CHANNELS, CODE } quantity;
+
+/* ed_ch_dims as said, ae_dims in the proportion of the architecture's own. */
+static void set_channels(lk_swap_config *c, int channels) {
+    int code = c->ae_dims * channels / c->ed_ch_dims;
+    c->ae_dims = code > MOST_CODE ? MOST_CODE : code < LEAST_CODE ? LEAST_CODE : code;
+    c->ed_ch_dims = channels;
+}
+
+/* A network too large to be planned does not fit, either. */
+static bool fits_in(const question *q, int batch, quantity what, int value, lk_train_needs *needs) {
+    lk_swap_config tried = q->config;
+    lk_train_options with = *q->options;
+    lk_error too_large = {0};
+    with.batch = what == BATCH ? value : batch;
+    if (what == CHANNELS) set_channels(&tried, value);
+    if (what == CODE) {
+        tried.ed_ch_dims = MOST_CHANNELS;
+        tried.ae_dims = value;
     }
-    if (!lk_train_plan(&tried, o, &with, needs, err)) return false;
-    *fits = needs->total <= memory;
-    return true;
+    return lk_train_plan(&tried, q->objective, &with, needs, &too_large) && needs->total <= q->memory;
 }
 
-/* The largest n in [least, most] that fits, by halving; *found is left alone when none does. */
-static bool search(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options, int batch,
-                   int least, int most, size_t memory, lk_train_needs *found, bool *any, lk_error *err) {
-    *any = false;
+/* The largest value in [least, most] that fits, by halving; *found is left alone when none does. */
+static bool search(const question *q, int batch, quantity what, int least, int most, lk_train_needs *found) {
+    bool any = false;
     while (least <= most) {
         int middle = (least + most) / 2;
         lk_train_needs n;
-        bool fits;
-        if (!fits_in(c, o, options, batch ? batch : middle, batch ? middle : 0, memory, &n, &fits, err)) return false;
-        if (fits) {
+        if (fits_in(q, batch, what, middle, &n)) {
             *found = n;
-            *any = true;
+            any = true;
             least = middle + 1;
         } else {
             most = middle - 1;
         }
     }
-    return true;
+    return any;
 }
 
 int lk_train_plan_largest(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                           size_t memory, lk_train_needs list[8], lk_error *err) {
     static const int batches[] = {32, 16, 12, 8, 4, 2, 1};
-    lk_swap_config whole = *c;
-    bool any;
+    question q = {*c, o, options, memory};
     int count = 0;
-    if (!lk_swap_complete(&whole, err)) return -1;
-    if (!whole.ed_ch_dims) return search(&whole, o, options, 0, 1, MOST_BATCH, memory, &list[0], &any, err) ? any : -1;
+    if (!lk_swap_complete(&q.config, err) || !lk_swap_objective_check(&q.config, o, err)) return -1;
+    if (!q.config.ed_ch_dims) return search(&q, 0, BATCH, 1, LK_SWAP_MOST_BATCH, &list[0]);
     for (size_t i = 0; i < LK_COUNT(batches); i++) {
-        if (!search(&whole, o, options, batches[i], LEAST_DIMS, MOST_DIMS, memory, &list[count], &any, err)) return -1;
-        count += any;
+        if (!search(&q, batches[i], CHANNELS, LEAST_CHANNELS, MOST_CHANNELS, &list[count])) continue;
+        /* With the most channels there may be room for a larger code still. */
+        if (list[count].ed_ch_dims == MOST_CHANNELS)
+            search(&q, batches[i], CODE, list[count].ae_dims, MOST_CODE, &list[count]);
+        count++;
     }
     return count;
 }

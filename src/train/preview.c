@@ -4,19 +4,15 @@
 #include "likeness/media.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define SMALLEST  128 /* side of a cell: smaller pictures are enlarged */
 #define GAP       2
 #define GROUP_GAP 10
 
-#define AT_ONCE (LK_PREVIEW_PAIRS * 128 * 128) /* pixels of one prediction: larger pictures go in several */
-
 enum { SRC, SRC_NOW, DST, DST_NOW, SWAP, SRC_MASK, MASK, COLUMNS };
 
 struct lk_preview {
-    int resolution, pairs, batch, columns, side, groups;
-    lk_nn_exec *exec;
+    int resolution, pairs, columns, side, groups;
     float *pictures[COLUMNS]; /* [pairs, R, R, channels], by column of the sheet */
 };
 
@@ -42,69 +38,34 @@ static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_er
     return ok;
 }
 
-static bool compile(lk_preview *p, const lk_swap_config *c, int device, lk_error *err) {
-    lk_nn_graph *g = lk_swap_predict_graph(c, p->batch, true, err);
-    p->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = device}, err) : NULL;
-    /* A GPU may be full of the training itself. */
-    if (g && !p->exec && device == LK_NN_GPU) p->exec = lk_nn_compile(g, &(lk_nn_options){.device = LK_NN_CPU}, err);
-    lk_nn_graph_free(g);
-    return p->exec != NULL;
-}
-
-int lk_preview_batch(int resolution, int pairs) {
-    int at_once = AT_ONCE / (resolution * resolution);
-    return at_once < 1 ? 1 : at_once < pairs ? at_once : pairs;
-}
-
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, int device, lk_error *err) {
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err) {
     lk_preview *p = lk_alloc(1, sizeof *p, err);
     if (!p) return NULL;
     int fewer = src->count < dst->count ? src->count : dst->count;
     p->resolution = c->resolution;
     p->pairs = fewer < LK_PREVIEW_PAIRS ? fewer : LK_PREVIEW_PAIRS;
-    p->batch = lk_preview_batch(c->resolution, p->pairs);
     p->columns = c->learn_mask ? COLUMNS : SRC_MASK;
     p->side = c->resolution < SMALLEST ? SMALLEST : c->resolution;
     p->groups = p->side == SMALLEST ? 2 : 1;
     bool ok = true;
     for (int k = 0; ok && k < p->columns; k++)
         ok = (p->pictures[k] = lk_alloc((size_t)p->pairs * numbers_of(p, k), sizeof(float), err)) != NULL;
-    if (ok && cut_faces(p, src, p->pictures[SRC], err) && cut_faces(p, dst, p->pictures[DST], err) &&
-        compile(p, c, device, err))
-        return p;
+    if (ok && cut_faces(p, src, p->pictures[SRC], err) && cut_faces(p, dst, p->pictures[DST], err)) return p;
     lk_preview_free(p);
     return NULL;
 }
 
 void lk_preview_free(lk_preview *p) {
     if (!p) return;
-    lk_nn_free(p->exec);
     for (int k = 0; k < COLUMNS; k++) free(p->pictures[k]);
     free(p);
 }
 
-/* Between column k, from pair `first` on, and the network's tensor: in for the faces, out for what it makes of them. */
-static void carry(lk_preview *p, int column, int first) {
-    static const char *const names[COLUMNS] = {"src_face", "src", "face", "dst", "swap", "src_mask", "mask"};
-    size_t one = numbers_of(p, column), left = (size_t)(p->pairs - first);
-    float *tensor = lk_nn_data(p->exec, lk_nn_find(p->exec, names[column]));
-    float *here = p->pictures[column] + (size_t)first * one;
-    size_t bytes = (left < (size_t)p->batch ? left : (size_t)p->batch) * one * sizeof(float);
-    if (column == SRC || column == DST)
-        memcpy(tensor, here, bytes);
-    else
-        memcpy(here, tensor, bytes);
-}
-
-static bool predict(lk_preview *p, lk_error *err) {
-    for (int first = 0; first < p->pairs; first += p->batch) {
-        carry(p, SRC, first);
-        carry(p, DST, first);
-        if (!lk_nn_run(p->exec, err)) return false;
-        for (int k = 0; k < p->columns; k++)
-            if (k != SRC && k != DST) carry(p, k, first);
-    }
-    return true;
+static bool predict(lk_preview *p, lk_network *n, lk_error *err) {
+    float **at = p->pictures;
+    const lk_portraits src = {at[SRC], at[SRC_NOW], at[SRC_MASK]}, dst = {at[DST], at[DST_NOW], NULL},
+                       swap = {at[DST], at[SWAP], at[MASK]};
+    return lk_network_draw(n, p->pairs, &src, &dst, err) && lk_network_draw(n, p->pairs, &swap, NULL, err);
 }
 
 /* Picture i of a column into its cell of the sheet; a mask becomes grey. */
@@ -122,9 +83,8 @@ static bool put(const lk_preview *p, lk_image *sheet, int column, int i, lk_erro
     return ok;
 }
 
-bool lk_preview_draw(lk_preview *p, const lk_nn_exec *e, const char *path, lk_error *err) {
-    lk_nn_copy_params(p->exec, e);
-    if (!predict(p, err)) return false;
+bool lk_preview_draw(lk_preview *p, lk_network *n, const char *path, lk_error *err) {
+    if (!predict(p, n, err)) return false;
     int step = p->side + GAP, rows = (p->pairs + p->groups - 1) / p->groups;
     int groups = p->pairs < p->groups ? p->pairs : p->groups;
     lk_image sheet = {0};

@@ -20,7 +20,6 @@ typedef struct trainer {
     const lk_train_job *job;
     int lock;
     lk_beginning how;
-    int device; /* lk_nn_device */
     lk_record record;
     lk_pool src, dst;
     lk_sampler *sampler;
@@ -122,8 +121,8 @@ static void draw_preview(trainer *t, const char *name) {
         ok = lk_make_dirs(path, &err);
         *slash = '/';
     }
-    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, t->device, &err);
-    ok = ok && t->preview && lk_preview_draw(t->preview, t->network.exec, path, &err);
+    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, &err);
+    ok = ok && t->preview && lk_preview_draw(t->preview, &t->network, path, &err);
     if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
     free(path);
 }
@@ -389,7 +388,6 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
         !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
     size_t budget = lk_train_free_memory() / 4; /* of decoded pictures, a side */
-    t->device = lk_device(now->options.device);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;

@@ -1,6 +1,10 @@
 /* What a training is said to take is what it takes; what is said to be largest fits, and no larger does. */
 #include "made_up.h"
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+
 static lk_train_options options(int batch) {
     lk_error err = {0};
     lk_train_options o = {0};
@@ -39,7 +43,7 @@ static void test_network(void **state) {
     assert_int_equal(n.transfer, largest * sizeof(float));
     /* 3 of each side, 64×64 pixels of 3 + 3 + 1 numbers, in the 3 batches ahead and one for each thread */
     assert_int_equal(n.samples, (size_t)(3 + lk_sampler_threads()) * 6 * 64 * 64 * 7 * sizeof(float));
-    assert_int_equal(n.total, m.total + n.preview + n.samples + n.transfer + n.program);
+    assert_int_equal(n.total, m.total + n.samples + n.transfer + n.program);
     lk_nn_free(e);
     lk_nn_graph_free(g);
 }
@@ -79,11 +83,108 @@ static void test_largest_batch(void **state) {
     assert_int_equal(list[0].batch, 5);
 }
 
+/* The program with these words, silent; the most memory that it ever had, in bytes. */
+static size_t peak_of(const char *words) {
+    char copy[1000], *argv[32] = {(char *)(uintptr_t)LK_PROGRAM};
+    int argc = 1, status;
+    snprintf(copy, sizeof copy, "%s", words);
+    for (char *w = strtok(copy, " "); w && argc < 31; w = strtok(NULL, " ")) argv[argc++] = w;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+        if (nowhere < 0 || dup2(nowhere, 1) < 0 || dup2(nowhere, 2) < 0) _exit(99);
+        execv(LK_PROGRAM, argv);
+        _exit(98);
+    }
+    struct rusage usage;
+    assert_true(wait4(child, &status, 0, &usage) == child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    return (size_t)usage.ru_maxrss * 1024;
+}
+
+/* What `plan` says of these options is what `train` then takes, with previews and saves. */
+static void test_measured(void **state) {
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* they take memory of their own */
+#endif
+    static const struct {
+        const char *words;
+        lk_swap_config config;
+        int batch;
+    } cases[] = {
+        {"--model sae --resolution 96 --ae-dims 128 --batch 4",
+         {.arch = LK_ARCH_SAE, .resolution = 96, .ae_dims = 128, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
+         4},
+        {"--model h64 --lighter --batch 4",
+         {.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .lighter = true, .learn_mask = true},
+         4},
+        {"--model sae --archi liae --ae-dims 96 --batch 2",
+         {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 96, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
+         2},
+    };
+    char *folder = tiny_folder();
+    for (size_t i = 0; i < LK_COUNT(cases); i++) {
+        char words[900];
+        snprintf(words, sizeof words, "train %s/%zu --src %s/src.faces --dst %s/dst.faces --iterations 2 %s", folder, i,
+                 folder, folder, cases[i].words);
+        double peak = (double)peak_of(words), planned = (double)needs_of(&cases[i].config, cases[i].batch).total;
+        print_message("%s: planned %.1f MiB, measured %.1f MiB\n", cases[i].words, planned / 0x1p20, peak / 0x1p20);
+        if (!(fabs(peak - planned) < 0.05 * planned))
+            fail_msg("%s: %.1f MiB were planned, and %.1f MiB taken", cases[i].words, planned / 0x1p20, peak / 0x1p20);
+    }
+    test_remove_folder(folder);
+}
+
+/* A batch too large to be planned is one that does not fit. */
+static void test_much_memory(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_swap_config c = {.arch = LK_ARCH_LIAE, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true};
+    lk_swap_objective objective = {0};
+    lk_train_options o = options(1);
+    lk_train_needs list[8];
+    assert_int_equal(lk_train_plan_largest(&c, &objective, &o, (size_t)1 << 50, list, &err), 1);
+    assert_in_range(list[0].batch, 256, LK_SWAP_MOST_BATCH);
+    c = tiny_config();
+    c.ae_dims = c.ed_ch_dims = 0;
+    c.inner = LK_SAE_LIAE;
+    assert_int_equal(lk_train_plan_largest(&c, &objective, &o, (size_t)1 << 50, list, &err), 7);
+    assert_true(list[0].batch == 32 && list[0].ed_ch_dims == 85 && list[0].ae_dims == 1024);
+}
+
+/* The cases that the field knows: every row of the table is there, and adds up. */
+static void test_table(void **state) {
+    (void)state;
+    static const char *const cases[] = {"--ae-dims 698 --ed-ch-dims 51 --batch 12",
+                                        "--archi liae --ae-dims 402 --ed-ch-dims 47 --batch 8",
+                                        "--ae-dims 1024 --ed-ch-dims 85 --batch 1"};
+    static const char *const rows[] = {"weights", "optimizer", "activations", "workspace",
+                                       "samples", "transfer",  "program",     "together"};
+    for (size_t i = 0; i < LK_COUNT(cases); i++) {
+        char command[600], line[200];
+        snprintf(command, sizeof command, "'%s' plan --model sae %s", LK_PROGRAM, cases[i]);
+        FILE *out = popen(command, "r");
+        assert_non_null(out);
+        double sum = 0, value = 0;
+        size_t found = 0;
+        while (fgets(line, sizeof line, out)) {
+            char name[32];
+            if (found == LK_COUNT(rows) || sscanf(line, " %31s %lf MiB", name, &value) != 2) continue;
+            assert_string_equal(name, rows[found++]);
+            if (found < LK_COUNT(rows)) sum += value;
+        }
+        assert_int_equal(pclose(out), 0);
+        assert_int_equal(found, LK_COUNT(rows));
+        assert_true(fabs(sum - value) < 0.5);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_network),
-        cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_largest_batch),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_largest), cmocka_unit_test(test_largest_batch),
+        cmocka_unit_test(test_much_memory), cmocka_unit_test(test_table),   cmocka_unit_test(test_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
