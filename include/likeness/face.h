@@ -90,6 +90,10 @@ bool lk_face_descriptor(lk_face_nets *nets, const lk_image *rgb, const lk_landma
                         float descriptor[LK_DESCRIPTOR], lk_error *err);
 double lk_descriptor_similarity(const float a[LK_DESCRIPTOR], const float b[LK_DESCRIPTOR]);
 
+/* How sure selfie_segmentation is of each pixel that a person is there: 0–255. person: 8-bit, one channel, of the picture's
+ * size, allocated here. The network looks at 256×256 pixels of it. */
+bool lk_face_segment(lk_face_nets *nets, const lk_image *rgb, lk_image *person, lk_error *err);
+
 /* ---- Pretrained networks on disk ------------------------------------------------------------------------- */
 
 /* What models/manifest.json lists (compiled in). Install: packages fetched by npm into a temporary folder, files cut

@@ -131,8 +131,10 @@ bool lk_faceset_export(lk_faceset *s, const char *folder, const lk_export_option
 /* ---- Looking ---------------------------------------------------------------------------------------------- */
 
 /* A PNG with columns × rows crops of the set, evenly spread over all that are not removed; with `landmarks` the 68
- * points are drawn on them. Fewer faces than cells make a smaller sheet; fails when there is none. */
-bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bool landmarks, lk_error *err);
+ * points are drawn on them, with `masks` what the mask that holds leaves out is darkened: blue where it lies in the hull.
+ * Fewer faces than cells make a smaller sheet; fails when there is none. */
+bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bool landmarks, bool masks,
+                      lk_error *err);
 
 /* ---- Extraction ------------------------------------------------------------------------------------------ */
 

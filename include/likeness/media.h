@@ -105,6 +105,7 @@ bool lk_image_load(const char *path, lk_image *rgb, lk_error *err); /* 8-bit RGB
  * side, and takes PNG as well. */
 bool lk_jpeg_encode(const lk_image *rgb, int quality, void **data, size_t *size, lk_error *err);
 bool lk_jpeg_decode(const void *data, size_t size, int max_side, lk_image *rgb, lk_error *err);
+bool lk_png_encode(const lk_image *image, void **data, size_t *size, lk_error *err); /* 8-bit; caller frees *data */
 
 #ifdef __cplusplus
 }

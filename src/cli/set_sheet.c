@@ -3,7 +3,7 @@
 typedef struct values {
     char *output;
     int columns, rows;
-    bool landmarks;
+    bool landmarks, masks;
 } values;
 
 static const lk_option table[] = {
@@ -11,6 +11,8 @@ static const lk_option table[] = {
     {"columns", 0, LK_OPT_INT, offsetof(values, columns), "10", 1, 100, NULL, "N", "faces in a row"},
     {"rows", 0, LK_OPT_INT, offsetof(values, rows), "6", 1, 100, NULL, "N", "rows of faces"},
     {"landmarks", 0, LK_OPT_FLAG, offsetof(values, landmarks), NULL, 0, 0, NULL, NULL, "draw the 68 points"},
+    {"masks", 0, LK_OPT_FLAG, offsetof(values, masks), NULL, 0, 0, NULL, NULL,
+     "darken what the mask that holds leaves out"},
     {0},
 };
 
@@ -20,7 +22,7 @@ static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
     if (!cli_need(call, v->output, "-o SHEET.png", err)) return false;
     lk_faceset *set = lk_faceset_open(call->words.items[0], false, err);
-    bool ok = set && lk_faceset_sheet(set, v->output, v->columns, v->rows, v->landmarks, err) &&
+    bool ok = set && lk_faceset_sheet(set, v->output, v->columns, v->rows, v->landmarks, v->masks, err) &&
               cli_result(call, "output", json_string(v->output), err);
     lk_faceset_close(set);
     if (ok) cli_say(call, "%s\n", v->output);

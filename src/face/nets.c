@@ -8,7 +8,7 @@ lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err) {
     return e;
 }
 
-static lk_nn_exec *open_tflite(const char *name, lk_error *err) {
+lk_nn_exec *lk_face_open_tflite(const char *name, lk_error *err) {
     void *data = NULL;
     size_t size;
     if (!lk_model_read(name, &data, &size, err)) return NULL;
@@ -20,8 +20,8 @@ static lk_nn_exec *open_tflite(const char *name, lk_error *err) {
 lk_face_nets *lk_face_nets_open(lk_error *err) {
     lk_face_nets *n = lk_alloc(1, sizeof *n, err);
     if (!n) return NULL;
-    bool ok = (n->detector = open_tflite("face_detection_full_range.tflite", err)) &&
-              (n->mesh = open_tflite("face_landmark_with_attention.tflite", err)) &&
+    bool ok = (n->detector = lk_face_open_tflite("face_detection_full_range.tflite", err)) &&
+              (n->mesh = lk_face_open_tflite("face_landmark_with_attention.tflite", err)) &&
               lk_image_alloc(&n->detector_crop, 192, 192, 3, LK_U8, err) &&
               lk_image_alloc(&n->mesh_crop, 192, 192, 3, LK_U8, err) &&
               lk_image_alloc(&n->descriptor_crop, 224, 224, 3, LK_U8, err);
@@ -38,6 +38,8 @@ void lk_face_nets_close(lk_face_nets *n) {
     lk_image_free(&n->detector_crop);
     lk_image_free(&n->mesh_crop);
     lk_image_free(&n->descriptor_crop);
+    lk_nn_free(n->segmenter);
+    lk_image_free(&n->segmenter_crop);
     free(n);
 }
 

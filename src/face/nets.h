@@ -6,12 +6,15 @@
 #include "likeness/nn.h"
 
 struct lk_face_nets {
-    lk_nn_exec *detector, *mesh, *descriptor;           /* the descriptor is opened when it is first asked for */
-    lk_image detector_crop, mesh_crop, descriptor_crop; /* 8-bit, what each network looks at */
+    lk_nn_exec *detector, *mesh, *descriptor, *segmenter; /* the last two are opened when they are first asked for */
+    lk_image detector_crop, mesh_crop, descriptor_crop, segmenter_crop; /* 8-bit, what each network looks at */
 };
 
 /* The bytes of a network of the manifest, verified; caller frees. */
 bool lk_model_read(const char *name, void **data, size_t *size, lk_error *err);
+
+/* A network of the manifest, compiled. */
+lk_nn_exec *lk_face_open_tflite(const char *name, lk_error *err);
 
 /* The graph compiled, and freed. One thread each: a run takes a millisecond or a few, in which layers of microseconds
  * would wait for a second thread that decoding needs. */

@@ -8,6 +8,7 @@
 
 #include "dfl.h"
 #include "internal.h"
+#include "masks.h"
 
 #define PENDING 256 /* files that are synced together */
 
@@ -15,50 +16,11 @@ typedef struct exporter {
     lk_faceset *set;
     const char *folder;
     const lk_export_options *options;
-    lk_source *sources;
-    int source_count;
-    bool clash;            /* folders that were imported have file names in common */
-    int64_t source, frame; /* of the face before */
-    int nth;               /* of its frame */
+    lk_namer names;
     char *temporary[PENDING], *path[PENDING];
     int pending;
     lk_export_report report;
 } exporter;
-
-/* The name it was imported with (NULL: none; caller frees), and whether it was changed since. */
-static bool read_origin(lk_faceset *s, int64_t id, char **name, bool *changed, lk_error *err) {
-    sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_GET_ORIGIN, err);
-    *name = NULL;
-    *changed = true;
-    if (!q) return false;
-    sqlite3_bind_int64(q, 1, id);
-    int code = sqlite3_step(q);
-    bool ok = code == SQLITE_DONE || code == SQLITE_ROW || lk_sql_fail(s->path, s->db, code, err);
-    char text[512];
-    int64_t flag;
-    if (code == SQLITE_ROW) {
-        ok = (lk_sql_text(q, 0, text, sizeof text) && !strchr(text, '/') && *text && lk_sql_int(q, 1, 0, 1, &flag)) ||
-             lk_fail(err, LK_ERR_FORMAT, "%s is damaged: the file name of face %lld makes no sense", s->path,
-                     (long long)id);
-        if (ok) {
-            *changed = flag != 0;
-            ok = (*name = lk_strdup(text, err)) != NULL;
-        }
-    }
-    sqlite3_reset(q);
-    return ok;
-}
-
-/* As DeepFaceLab names the files of a set made from frames 00001.png, 00002.png, …: 00001_0.jpg. With several sources
- * the source stands before it. */
-static char *make_name(exporter *x, const lk_face *f, bool png, lk_error *err) {
-    x->nth = f->source == x->source && f->frame == x->frame ? x->nth + 1 : 0;
-    x->source = f->source;
-    x->frame = f->frame;
-    const char *ending = png ? "png" : "jpg";
-    if (x->source_count < 2) return lk_format(err, "%05lld_%d.%s", (long long)f->frame + 1, x->nth, ending);
-    return lk_format(err, "%lld_%05lld_%d.%s", (long long)f->source, (long long)f->frame + 1, x->nth, ending);
-}
 
 /* The picture with all that is known of the face in it. */
 static bool describe(const lk_face *f, const void *bytes, size_t size, const lk_dfl_place *place, void **out,
@@ -160,16 +122,11 @@ static bool export_face(exporter *x, int64_t id, lk_face *f, lk_error *err) {
     void *bytes = NULL, *made = NULL;
     size_t size, made_size = 0;
     char *name = NULL;
-    bool changed;
+    int changed = 0;
     lk_dfl_place place;
     bool ok = lk_faceset_get(x->set, id, f, err) && lk_faceset_jpeg(x->set, id, &bytes, &size, err) &&
-              read_origin(x->set, id, &name, &changed, err) && lk_dfl_find(bytes, size, &place, err);
-    if (ok && name && x->clash) {
-        char *longer = lk_format(err, "%lld_%s", (long long)f->source, name);
-        free(name);
-        ok = (name = longer) != NULL;
-    }
-    if (ok && !name) ok = (name = make_name(x, f, place.png, err)) != NULL;
+              lk_dfl_find(bytes, size, &place, err) &&
+              (name = lk_namer_next(&x->names, f, place.png ? "png" : "jpg", &changed, err)) != NULL;
     if (ok && x->options->plain)
         ok = strip(bytes, size, &place, &made, &made_size, err);
     else if (ok && (changed || !place.block_size))
@@ -182,23 +139,15 @@ static bool export_face(exporter *x, int64_t id, lk_face *f, lk_error *err) {
     return ok;
 }
 
-static bool find_clash(lk_faceset *s, bool *clash, lk_error *err) {
-    int64_t *more, count = lk_sql_ids(s, "SELECT count(*) - count(DISTINCT name) FROM origin", &more, err);
-    *clash = count == 1 && more[0] > 0;
-    free(more);
-    return count == 1;
-}
-
 bool lk_faceset_export(lk_faceset *s, const char *folder, const lk_export_options *o, lk_export_report *report,
                        lk_error *err) {
-    exporter x = {.set = s, .folder = folder, .options = o, .source = -1};
+    exporter x = {.set = s, .folder = folder, .options = o};
     double start = lk_now();
     if (report) *report = x.report;
     int64_t *ids, count = lk_faceset_ids(s, &(lk_faceset_query){.with_removed = o->with_removed}, &ids, err);
     lk_face *f = count > 0 ? lk_alloc(1, sizeof *f, err) : NULL;
     if (count == 0) lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no faces", s->path);
-    bool ok = f && (x.source_count = lk_faceset_sources(s, &x.sources, err)) >= 0 && find_clash(s, &x.clash, err) &&
-              lk_make_dirs(folder, err);
+    bool ok = f && lk_namer_open(&x.names, s, err) && lk_make_dirs(folder, err);
     lk_progress progress;
     lk_progress_begin(&progress, "exporting faces", (double)count);
     for (int64_t i = 0; ok && i < count; i++) {
@@ -209,7 +158,6 @@ bool lk_faceset_export(lk_faceset *s, const char *folder, const lk_export_option
     ok = ok && settle_pending(&x, err);
     drop_pending(&x);
     lk_progress_end(&progress);
-    free(x.sources);
     free(f);
     free(ids);
     x.report.seconds = lk_now() - start;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "masks.h"
 
 #define MAX_PIXEL (1 << 24)
 
@@ -31,6 +32,9 @@ static const char *const statement_sql[STATEMENTS] = {
     [STATEMENT_GET_ORIGIN] = "SELECT name, changed FROM origin WHERE face = ?",
     [STATEMENT_ADD_LOOK] = "INSERT OR REPLACE INTO look (face, hue, black, motion_blur, histogram, thumbnail) VALUES "
                            "(?, ?, ?, ?, ?, ?)",
+    [STATEMENT_PUT_MASK] = "INSERT OR REPLACE INTO mask (face, kind, data) VALUES (?, ?, ?)",
+    [STATEMENT_GET_MASK] = "SELECT data FROM mask WHERE face = ? AND kind = ?",
+    [STATEMENT_CHANGE_ORIGIN] = "UPDATE origin SET changed = changed | ? WHERE face = ?",
 };
 
 sqlite3_stmt *lk_sql_statement(lk_faceset *s, statement which, lk_error *err) {
@@ -133,11 +137,17 @@ bool lk_faceset_add(lk_faceset *s, lk_face *face, const void *jpeg, size_t size,
 static bool forget(lk_faceset *s, int64_t id, bool crop, lk_error *err) {
     char *sql = lk_format(err,
                           "DELETE FROM mesh WHERE face = %lld; DELETE FROM look WHERE face = %lld; UPDATE origin SET "
-                          "changed = 1 WHERE face = %lld; DELETE FROM crop WHERE %d AND face = %lld",
+                          "changed = changed | 1 WHERE face = %lld; DELETE FROM crop WHERE %d AND face = %lld",
                           (long long)id, (long long)id, (long long)id, crop, (long long)id);
     bool ok = sql && lk_sql_run(s, sql, err);
     free(sql);
     return ok;
+}
+
+static bool move_masks(lk_faceset *s, const lk_face *old, const lk_face *new, lk_error *err) {
+    lk_affine back;
+    return !lk_affine_invert(old->frame_to_crop, &back) ||
+           lk_masks_move(s, new->id, lk_affine_multiply(new->frame_to_crop, back), old->size, new->size, err);
 }
 
 bool lk_faceset_update(lk_faceset *s, const lk_face *face, const void *jpeg, size_t size, lk_error *err) {
@@ -145,19 +155,20 @@ bool lk_faceset_update(lk_faceset *s, const lk_face *face, const void *jpeg, siz
     if (!lk_sql_writable(s, err) || !check_face(s, face, jpeg ? size : 1, err) || !lk_sql_enter(s, &own, err))
         return false;
     sqlite3_stmt *q = lk_sql_statement(s, STATEMENT_UPDATE_FACE, err);
-    bool ok = q != NULL;
+    lk_face *old = q ? lk_alloc(1, sizeof *old, err) : NULL;
+    bool ok = old && lk_faceset_get(s, face->id, old, err);
     if (ok)
         ok = bind_face(q, face) && sqlite3_bind_int64(q, 27, face->id) == SQLITE_OK
                  ? lk_sql_done(s, q, err)
                  : lk_sql_fail(s->path, s->db, SQLITE_NOMEM, err);
-    if (ok && sqlite3_changes(s->db) != 1)
-        ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no face %lld", s->path, (long long)face->id);
     ok = ok && forget(s, face->id, jpeg != NULL, err) && (!face->has_mesh || add_mesh(s, face, err));
     if (ok && jpeg) {
         q = lk_sql_statement(s, STATEMENT_ADD_CROP, err);
         ok = q && sqlite3_bind_int64(q, 1, face->id) == SQLITE_OK &&
-             sqlite3_bind_blob64(q, 2, jpeg, size, SQLITE_STATIC) == SQLITE_OK && lk_sql_done(s, q, err);
+             sqlite3_bind_blob64(q, 2, jpeg, size, SQLITE_STATIC) == SQLITE_OK && lk_sql_done(s, q, err) &&
+             move_masks(s, old, face, err);
     }
+    free(old);
     return lk_sql_leave(s, own, ok, err);
 }
 

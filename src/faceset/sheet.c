@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "internal.h"
+#include "likeness/masks.h"
 #include "likeness/media.h"
 
 #define LARGEST_CELL  256
@@ -29,7 +30,25 @@ static void draw_point(lk_image *cell, double x, double y, bool outline) {
     }
 }
 
-static bool draw_face(lk_faceset *s, int64_t id, lk_image *cell, bool landmarks, lk_error *err) {
+/* What is left out is darkened; of that, what lies in the hull becomes blue. */
+static bool draw_mask(lk_faceset *s, const lk_face *face, lk_image *crop, lk_error *err) {
+    lk_image mask, hull;
+    if (!lk_faceset_mask(s, face, LK_MASKS_ALL, &mask, NULL, err)) return false;
+    bool ok = lk_faceset_mask(s, face, 0, &hull, NULL, err);
+    for (int y = 0; ok && y < crop->height && y < mask.height; y++)
+        for (int x = 0; x < crop->width && x < mask.width; x++) {
+            uint8_t *p = lk_row_u8(crop, y) + 3 * (size_t)x;
+            int out = 255 - lk_row_u8(&mask, y)[x],
+                covered = out < lk_row_u8(&hull, y)[x] ? out : lk_row_u8(&hull, y)[x];
+            for (int k = 0; k < 3; k++) p[k] = (uint8_t)(p[k] - p[k] * out / 510);
+            p[2] = (uint8_t)(p[2] + (255 - p[2]) * covered / 383);
+        }
+    lk_image_free(&mask);
+    lk_image_free(&hull);
+    return ok;
+}
+
+static bool draw_face(lk_faceset *s, int64_t id, lk_image *cell, bool landmarks, bool masks, lk_error *err) {
     lk_face *face = lk_alloc(1, sizeof *face, err);
     void *jpeg = NULL;
     size_t size = 0;
@@ -37,6 +56,7 @@ static bool draw_face(lk_faceset *s, int64_t id, lk_image *cell, bool landmarks,
     bool ok = face && lk_faceset_get(s, id, face, err) && lk_faceset_jpeg(s, id, &jpeg, &size, err);
     if (ok && !lk_jpeg_decode(jpeg, size, LK_MAX_CROP_SIDE, &crop, err))
         ok = lk_fail_in(err, "%s: face %lld", s->path, (long long)id);
+    ok = ok && (!masks || draw_mask(s, face, &crop, err));
     ok = ok && lk_image_resize(&crop, cell, crop.width > cell->width ? LK_AREA : LK_BICUBIC, err);
     if (ok && landmarks) {
         double kx = (double)cell->width / crop.width, ky = (double)cell->height / crop.height;
@@ -52,7 +72,7 @@ static bool draw_face(lk_faceset *s, int64_t id, lk_image *cell, bool landmarks,
 }
 
 static bool draw_all(lk_faceset *s, const int64_t *ids, int64_t count, const char *path, int columns, int rows,
-                     bool landmarks, lk_error *err) {
+                     bool landmarks, bool masks, lk_error *err) {
     int side = cell_side(columns, rows), step = side + GAP;
     int64_t cells = (int64_t)columns * rows;
     if (cells > count) cells = count;
@@ -64,20 +84,22 @@ static bool draw_all(lk_faceset *s, const int64_t *ids, int64_t count, const cha
     for (int64_t i = 0; ok && i < cells; i++) {
         lk_rect at = {(int)(i % columns) * step, (int)(i / columns) * step, side, side};
         lk_image cell = lk_image_view(&sheet, at);
-        ok = draw_face(s, ids[(int64_t)(((double)i + 0.5) * (double)count / (double)cells)], &cell, landmarks, err);
+        ok = draw_face(s, ids[(int64_t)(((double)i + 0.5) * (double)count / (double)cells)], &cell, landmarks, masks,
+                       err);
     }
     ok = ok && lk_image_save(&sheet, path, 95, err);
     lk_image_free(&sheet);
     return ok;
 }
 
-bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bool landmarks, lk_error *err) {
+bool lk_faceset_sheet(lk_faceset *s, const char *path, int columns, int rows, bool landmarks, bool masks,
+                      lk_error *err) {
     if (columns < 1 || columns > MOST_CELLS || rows < 1 || rows > MOST_CELLS)
         return lk_fail(err, LK_ERR_USAGE, "a sheet has 1 to %d columns and rows, not %d × %d", MOST_CELLS, columns,
                        rows);
     int64_t *ids, count = lk_faceset_ids(s, &(lk_faceset_query){.sorted = true}, &ids, err);
     if (count < 0) return false;
-    bool ok = count > 0 ? draw_all(s, ids, count, path, columns, rows, landmarks, err)
+    bool ok = count > 0 ? draw_all(s, ids, count, path, columns, rows, landmarks, masks, err)
                         : lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no faces", s->path);
     free(ids);
     return ok;

@@ -139,7 +139,8 @@ static bool has_ending(const char *path, const char *ending) {
     return n >= m && strcasecmp(path + n - m, ending) == 0;
 }
 
-static bool png_encode(const lk_image *image, void **data, size_t *size, lk_error *err) {
+bool lk_png_encode(const lk_image *image, void **data, size_t *size, lk_error *err) {
+    if (image->type != LK_U8) return lk_fail(err, LK_ERR_UNSUPPORTED, "PNG takes 8-bit pictures");
     png_image png = {.version = PNG_IMAGE_VERSION,
                      .width = (png_uint_32)image->width,
                      .height = (png_uint_32)image->height,
@@ -178,7 +179,8 @@ bool lk_image_save(const lk_image *image, const char *path, int jpeg_quality, lk
     bool png = has_ending(path, ".png");
     if (!lk_image_convert(image, LK_U8, &bytes, err)) return false;
     bool ok = png || bytes.channels != 4 || drop_alpha(&bytes, err);
-    ok = ok && (png ? png_encode(&bytes, &data, &size, err) : lk_jpeg_encode(&bytes, jpeg_quality, &data, &size, err));
+    ok = ok &&
+         (png ? lk_png_encode(&bytes, &data, &size, err) : lk_jpeg_encode(&bytes, jpeg_quality, &data, &size, err));
     lk_image_free(&bytes);
     if (!ok) return lk_fail_in(err, "%s", path);
     ok = lk_file_write(path, data, size, err);

@@ -88,12 +88,12 @@ static void test_clip(void **state) {
     free(f);
     free(ids);
     char *png = path_of("sheet.png");
-    test_ok(lk_faceset_sheet(s, png, 4, 3, true, &err), &err);
+    test_ok(lk_faceset_sheet(s, png, 4, 3, true, false, &err), &err);
     lk_image sheet;
     test_ok(lk_image_load(png, &sheet, &err), &err);
     assert_true(sheet.width == 4 * 258 - 2 && sheet.height == 3 * 258 - 2);
     lk_image_free(&sheet);
-    assert_false(lk_faceset_sheet(s, png, 0, 3, true, &err));
+    assert_false(lk_faceset_sheet(s, png, 0, 3, true, false, &err));
     assert_int_equal(err.code, LK_ERR_USAGE);
     lk_faceset_close(s);
 
