@@ -8,7 +8,8 @@
 #include "mask.h"
 #include "poisson.h"
 
-#define VISIBLE (1.0 / 1024) /* a smaller share of a pixel changes nothing */
+#define VISIBLE   (1.0 / 1024) /* a smaller share of a pixel changes nothing */
+#define MAX_RATIO 2.0          /* by which a deviation of the colours of some pixels is brought to that of all */
 
 bool lk_mode_is_raw(int mode) { return mode >= LK_MODE_RAW_FACE; }
 bool lk_mode_on_black(int mode) { return mode > LK_MODE_RAW_FACE; }
@@ -29,12 +30,12 @@ lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent) {
 
 /* What counts for colours: the whole crop, or what shows of the face and is face in dst too (background inside the mask
  * would spoil the statistics). `weights` stays without an image for the whole. */
-static bool color_weights(const lk_blend *b, const lk_face_images *f, lk_affine crop_to_alpha, bool whole,
-                          lk_image *weights, lk_error *err) {
+static bool color_weights(const lk_blend *b, const lk_face_images *f, bool whole, lk_image *weights, lk_error *err) {
     *weights = (lk_image){0};
     if (whole) return true;
     lk_image fine = {0};
     int n = f->original->width;
+    lk_affine crop_to_alpha = lk_affine_multiply(lk_between_grids(n, b->alpha.width), f->frame_to_crop);
     double mean[4], std[4];
     bool ok = lk_image_copy(&b->alpha, &fine, err) && lk_mask_multiply_hull(&fine, f->points, crop_to_alpha, err) &&
               lk_image_alloc(weights, n, n, 1, LK_F32, err) && lk_image_resize(&fine, weights, LK_AREA, err);
@@ -42,6 +43,44 @@ static bool color_weights(const lk_blend *b, const lk_face_images *f, lk_affine 
     if (ok && mean[0] < 1e-3) ok = lk_image_resize(&b->alpha, weights, LK_AREA, err);
     lk_image_free(&fine);
     return ok;
+}
+
+bool lk_matches_colors(const lk_composite_options *o) {
+    return !lk_mode_is_raw(o->mode) &&
+           (o->color != LK_COLOR_NONE || (o->mode != LK_MODE_OVERLAY && o->mode != LK_MODE_SEAMLESS));
+}
+
+bool lk_blend_colors(const lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_colors *colors,
+                     lk_error *err) {
+    lk_image weights;
+    double mean[4], std[4], share[4] = {1}, unused[4];
+    if (!color_weights(b, f, o->whole_color, &weights, err)) return false;
+    if (weights.data) lk_image_mean_std(&weights, NULL, share, unused);
+    lk_image_mean_std(f->original, weights.data ? &weights : NULL, mean, std);
+    colors->known = share[0] > 0;
+    for (int c = 0; c < 3; c++) {
+        colors->mean[c] = mean[c];
+        colors->std[c] = std[c];
+    }
+    lk_image_free(&weights);
+    return true;
+}
+
+/* What the prediction is matched to: dst's colours over the frames around, their mean and deviation exact. */
+static bool steady_target(const lk_face_images *f, const lk_image *weights, lk_image *target, lk_error *err) {
+    const lk_colors *steady = f->steady;
+    if (!lk_image_copy(f->pool, target, err)) return false;
+    double mean[4], std[4];
+    float gain[3], shift[3], *v = target->data;
+    lk_image_mean_std(target, weights, mean, std);
+    for (int c = 0; c < 3; c++) {
+        double ratio = std[c] > 1e-6 ? fmin(fmax(steady->std[c] / std[c], 1 / MAX_RATIO), MAX_RATIO) : 1;
+        gain[c] = (float)ratio;
+        shift[c] = (float)(steady->mean[c] - ratio * mean[c]);
+    }
+    for (int i = 0; i < target->width * target->height; i++)
+        for (int c = 0; c < 3; c++) v[3 * i + c] = gain[c] * v[3 * i + c] + shift[c];
+    return true;
 }
 
 /* The mask's support without a margin of a pixel, as the place where the face's own gradients hold. */
@@ -58,15 +97,14 @@ static bool clone(lk_image *face, const lk_blend *b, const lk_image *under, lk_e
     return ok;
 }
 
-static bool correct(lk_image *face, const lk_blend *b, const lk_face_images *f, const lk_image *weights,
-                    const lk_composite_options *o, lk_error *err) {
+static bool correct(lk_image *face, const lk_blend *b, const lk_face_images *f, const lk_image *target,
+                    const lk_image *weights, const lk_composite_options *o, lk_error *err) {
     const lk_image *w = weights->data ? weights : NULL;
-    if (!lk_transfer_color(face, f->original, w, o->color, err)) return false;
+    if (!lk_transfer_color(face, target, w, o->color, err)) return false;
     if (lk_is_seamless(o->mode) && !clone(face, b, f->boundary ? f->boundary : f->under ? f->under : f->original, err))
         return false;
-    if (o->mode == LK_MODE_HIST_MATCH || o->mode == LK_MODE_SEAMLESS_HIST_MATCH)
-        lk_match_histograms(face, f->original, w);
-    return o->mode != LK_MODE_HIST_MATCH_BW || lk_match_luma(face, f->original, w, err);
+    if (o->mode == LK_MODE_HIST_MATCH || o->mode == LK_MODE_SEAMLESS_HIST_MATCH) lk_match_histograms(face, target, w);
+    return o->mode != LK_MODE_HIST_MATCH_BW || lk_match_luma(face, target, w, err);
 }
 
 bool lk_blend_mask(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err) {
@@ -86,11 +124,13 @@ bool lk_blend_correct(lk_blend *b, const lk_face_images *f, const lk_composite_o
     if (lk_mode_is_raw(o->mode)) return true;
     if (o->super_resolution > 0 && !lk_image_copy(f->under ? f->under : f->original, &b->original, err)) return false;
     if (o->color == LK_COLOR_NONE && o->mode == LK_MODE_OVERLAY) return true;
-    lk_image weights = {0};
-    lk_affine crop_to_alpha = lk_affine_multiply(lk_between_grids(b->face.width, b->alpha.width), f->frame_to_crop);
-    bool ok =
-        color_weights(b, f, crop_to_alpha, o->whole_color, &weights, err) && correct(&b->face, b, f, &weights, o, err);
+    lk_image weights = {0}, target = {0};
+    bool steady = lk_matches_colors(o) && f->pool && f->steady && f->steady->known;
+    bool ok = color_weights(b, f, o->whole_color, &weights, err) &&
+              (!steady || steady_target(f, weights.data ? &weights : NULL, &target, err)) &&
+              correct(&b->face, b, f, steady ? &target : f->original, &weights, o, err);
     lk_image_free(&weights);
+    lk_image_free(&target);
     return ok;
 }
 
@@ -252,7 +292,8 @@ bool lk_composite(lk_image *frame, lk_rect window, const lk_image *prediction, c
         return lk_fail(err, LK_ERR_USAGE, "prediction, mask and original must be float squares of one size");
     lk_blend b = {0};
     lk_image under = {0};
-    lk_face_images f = {prediction, mask, original, NULL, NULL, frame_to_crop, points};
+    lk_face_images f = {
+        .prediction = prediction, .mask = mask, .original = original, .frame_to_crop = frame_to_crop, .points = points};
     bool ok = true;
     if (lk_needs_under(o)) {
         ok = cut_under(frame, window, lk_output_grid(frame_to_crop, n, o->scale), n, &under, err);

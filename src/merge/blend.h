@@ -18,12 +18,20 @@ typedef struct lk_blend {
     lk_affine frame_to_alpha; /* frame pixels to pixels of `alpha` */
 } lk_blend;
 
-/* What a face brings along. Images float, [R, R]; `under`: dst's crop on the output's grid (lk_output_grid), NULL where
- * that is `original`'s; `boundary`: what seamless cloning joins on to, NULL: `under`. */
+/* Mean and deviation of dst's colours, per channel of RGB, over the pixels that count for them. */
+typedef struct lk_colors {
+    double mean[3], std[3];
+    bool known; /* some pixel counts */
+} lk_colors;
+
+/* What a face brings along. Images float, [R, R]; `under`: dst's crop on the output's grid (lk_output_grid), NULL where that
+ * is `original`'s; `boundary`: what seamless cloning joins on to, NULL: `under`. `pool`: pixels of dst's crops in the frames
+ * around, and `steady` what their colours are on average; NULL: `original`'s. */
 typedef struct lk_face_images {
-    const lk_image *prediction, *mask, *original, *under, *boundary;
+    const lk_image *prediction, *mask, *original, *under, *boundary, *pool;
     lk_affine frame_to_crop;
     const lk_landmarks *points; /* in the frame */
+    const lk_colors *steady;
 } lk_face_images;
 
 /* Where an output face scale puts the face: the matrix divided by 1 + percent/100 about the crop's centre. */
@@ -33,6 +41,10 @@ bool lk_needs_under(const lk_composite_options *o);
 
 /* Matrices and mask of *b, which is overwritten. The caller frees the blend, after a failure too. */
 bool lk_blend_mask(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
+/* Whether colours are matched at all; what dst's are, by means of the mask. */
+bool lk_matches_colors(const lk_composite_options *o);
+bool lk_blend_colors(const lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_colors *colors,
+                     lk_error *err);
 /* The face, by means of the mask. */
 bool lk_blend_correct(lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_error *err);
 bool lk_is_seamless(int mode);

@@ -21,16 +21,27 @@ static lk_composite_options options_of(const lk_merge_job *m, const lk_frame_job
 }
 
 static lk_face_images images_of(const lk_face_job *f) {
-    return (lk_face_images){&f->swap, &f->mask,         &f->crop,  f->under.data ? &f->under : NULL,
-                            NULL,     f->frame_to_crop, &f->points};
+    return (lk_face_images){.prediction = &f->swap,
+                            .mask = &f->mask,
+                            .original = &f->crop,
+                            .under = f->under.data ? &f->under : NULL,
+                            .frame_to_crop = f->frame_to_crop,
+                            .points = &f->points};
+}
+
+static bool make_mask(const lk_merge_job *m, const lk_face_job *f, const lk_composite_options *o, lk_blend *b,
+                      lk_colors *colors, lk_error *err) {
+    lk_face_images images = images_of(f);
+    *colors = (lk_colors){0};
+    return lk_blend_mask(b, &images, o, err) &&
+           (m->radius == 0 || !lk_matches_colors(o) || lk_blend_colors(b, &images, o, colors, err));
 }
 
 bool lk_prepare_frame(lk_merge_job *m, lk_frame_job *job, lk_error *err) {
     for (int i = 0; i < job->count; i++) {
         lk_face_job *f = &job->faces[i];
         lk_composite_options o = options_of(m, job, f, job->layer);
-        lk_face_images images = images_of(f);
-        if (!lk_blend_mask(&f->blend, &images, &o, err))
+        if (!make_mask(m, f, &o, &f->blend, &f->colors, err))
             return lk_fail_in(err, "frame %lld of %s", (long long)job->index, m->input);
     }
     return true;
@@ -70,6 +81,7 @@ typedef struct shot {
     const lk_face_job *faces[2 * LK_MAX_REACH + 1], *beside[2];
     double weights[2 * LK_MAX_REACH + 1];
     lk_image masks[2 * LK_MAX_REACH + 1]; /* borrowed, but for those of frames that have been done again */
+    lk_colors colors[2 * LK_MAX_REACH + 1];
     int count;
 } shot;
 
@@ -83,10 +95,10 @@ static bool add_neighbour(shot *s, const lk_merge_job *m, const lk_frame_job *ow
     if (job->layer <= own->layer) {
         *mask = f->blend.alpha;
         mask->borrowed = true;
+        s->colors[s->count] = f->colors;
     } else {
-        lk_face_images images = images_of(f);
         lk_blend b;
-        if (!lk_blend_mask(&b, &images, &o, err)) {
+        if (!make_mask(m, f, &o, &b, &s->colors[s->count], err)) {
             lk_blend_free(&b);
             return false;
         }
@@ -132,6 +144,36 @@ static bool average_masks(const shot *s, lk_image *mean, lk_error *err) {
     return true;
 }
 
+/* Over the frames whose colours are known. */
+static lk_colors average_colors(const shot *s) {
+    lk_colors mean = {0};
+    double total = 0;
+    for (int k = 0; k < s->count; k++)
+        if (s->colors[k].known) total += s->weights[k];
+    mean.known = total > 0;
+    for (int k = 0; k < s->count; k++)
+        for (int c = 0; c < 3 && s->colors[k].known; c++) {
+            mean.mean[c] += s->weights[k] / total * s->colors[k].mean[c];
+            mean.std[c] += s->weights[k] / total * s->colors[k].std[c];
+        }
+    return mean;
+}
+
+/* dst's crop with each pixel from one of the frames, which come up as often as they weigh: its colours are spread as those
+ * of all frames are. The order is that of the multiples of the golden ratio, evenly mixed. */
+static bool pool_crops(const shot *s, lk_image *pool, lk_error *err) {
+    int side = s->faces[0]->crop.width;
+    if (!lk_image_alloc(pool, side, side, 3, LK_F32, err)) return false;
+    uint32_t turn = 0;
+    for (size_t i = 0; i < (size_t)side * (size_t)side; i++, turn += 2654435769u) {
+        double at = turn / 4294967296.0;
+        int k = 0;
+        while (k + 1 < s->count && at >= s->weights[k]) at -= s->weights[k++];
+        memcpy((float *)pool->data + 3 * i, (const float *)s->faces[k]->crop.data + 3 * i, 3 * sizeof(float));
+    }
+    return true;
+}
+
 static const lk_image *under_of(const lk_face_job *f) { return f->under.data ? &f->under : &f->crop; }
 
 static bool average_crops(const shot *s, lk_image *mean, lk_error *err) {
@@ -148,7 +190,7 @@ bool lk_finished_face(const lk_merge_job *m, lk_frame_job *const *around, int co
     lk_composite_options o = options_of(m, around[own], f, around[own]->layer);
     lk_face_images images = images_of(f);
     shot s = {0};
-    lk_image boundary = {0};
+    lk_image boundary = {0}, pool = {0};
     *b = f->blend;
     b->face = b->alpha = b->original = (lk_image){0};
     bool ok = find_shot(&s, m, around, count, own, f, err) && average_masks(&s, &b->alpha, err);
@@ -156,12 +198,19 @@ bool lk_finished_face(const lk_merge_job *m, lk_frame_job *const *around, int co
         ok = average_crops(&s, &boundary, err);
         images.boundary = &boundary;
     }
+    lk_colors steady = average_colors(&s);
+    images.steady = &steady;
+    if (ok && steady.known && s.count > 1) {
+        ok = pool_crops(&s, &pool, err);
+        images.pool = &pool;
+    }
     lk_affine motion[2];
     bool moves = motion_of(f, s.beside, motion);
     ok = ok && lk_blend_correct(b, &images, &o, err) &&
          lk_blend_finish(b, &o, moves ? &motion[0] : NULL, moves ? &motion[1] : NULL, err);
     for (int k = 0; k < s.count; k++) lk_image_free(&s.masks[k]);
     lk_image_free(&boundary);
+    lk_image_free(&pool);
     return ok;
 }
 

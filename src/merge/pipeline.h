@@ -23,6 +23,7 @@ typedef struct lk_face_job {
     lk_image crop, under, swap, mask; /* float: RGB [R, R], the same on the output's grid, RGB [R, R], [R, R] */
     float thumb[LK_THUMB * LK_THUMB];
     lk_blend blend;
+    lk_colors colors; /* of dst, where they are matched */
 } lk_face_job;
 
 typedef struct lk_frame_job {

@@ -14,7 +14,7 @@
 
 enum { W = 320, H = 240, FRAMES = 60, FIRST_FACE = 10, LAST_FACE = 49, TWO_FACES = 30, SIDE = 64 };
 
-static enum { SAME, NEGATIVE, FAILING, INTERRUPTING, BROKEN, FLICKERING, JUMPING } behaviour;
+static enum { SAME, NEGATIVE, FAILING, INTERRUPTING, BROKEN, FLICKERING, JUMPING, STILL } behaviour;
 static atomic_int predicted, largest_batch;
 
 struct lk_model {
@@ -54,11 +54,16 @@ bool lk_model_predict(lk_model *m, const float *faces, int count, float *swap, f
         for (int i = 0; i < count; i++)
             for (int k = 0; k < SIDE * SIDE * 3; k++)
                 swap[i * SIDE * SIDE * 3 + k] += (predicted - count + i) % 2 ? 0.08f : -0.08f;
+    if (behaviour == STILL) /* the same face whatever dst's, in a mask that is larger where dst's is light */
+        for (int i = 0; i < count * SIDE * SIDE * 3; i++)
+            swap[i] = 0.5f + 0.2f * sinf(0.2f * (float)(i / 3 % SIDE)) * cosf(0.15f * (float)(i / 3 / SIDE % SIDE));
     if (behaviour == BROKEN && predicted > 20) swap[5] = NAN;
     for (int i = 0; i < count * SIDE * SIDE; i++) {
         double x = i % SIDE - SIDE / 2.0, y = i / SIDE % SIDE - SIDE / 2.0;
         bool wide = behaviour == JUMPING && (predicted - count + i / (SIDE * SIDE)) % 2;
-        mask[i] = hypot(x, y) < SIDE * (behaviour != JUMPING ? 0.35 : wide ? 0.20 : 0.14);
+        bool light = faces[3 * (i - i % (SIDE * SIDE)) + 3 * (SIDE / 2) * (SIDE + 1)] > 0.66f;
+        double radius = behaviour == JUMPING ? (wide ? 0.20 : 0.14) : behaviour == STILL && light ? 0.27 : 0.35;
+        mask[i] = hypot(x, y) < SIDE * radius;
     }
     return true;
 }
@@ -67,13 +72,15 @@ bool lk_model_predict(lk_model *m, const float *faces, int count, float *swap, f
 
 static char *folder, *video, *faces, *output;
 
-static inline void paint(lk_image *rgb, int frame) {
+static inline void paint_waves(lk_image *rgb, int frame) {
     for (int y = 0; y < H; y++)
         for (int x = 0; x < W; x++)
             for (int c = 0; c < 3; c++)
                 lk_row_u8(rgb, y)[3 * x + c] =
                     (uint8_t)lrint(128 + 50 * sin(0.09 * (x + frame) + 0.06 * y) + 40 * cos(0.05 * x - 0.08 * y - c));
 }
+
+static void (*paint)(lk_image *rgb, int frame) = paint_waves;
 
 /* RGB without loss, or YUV with halved chroma. */
 static inline void make_video(const char *path, int frames, int shift, bool lossless) {

@@ -184,7 +184,8 @@ static void window_holds_all(void **state) {
         double cx = lk_rng_uniform(&rng, -40, 200), cy = lk_rng_uniform(&rng, -40, 160);
         lk_affine m = placed(64, cx, cy, lk_rng_uniform(&rng, 0.4, 2), lk_rng_uniform(&rng, -3, 3));
         lk_blend b;
-        lk_face_images images = {&face, &mask, &face, NULL, NULL, m, &none};
+        lk_face_images images = {
+            .prediction = &face, .mask = &mask, .original = &face, .frame_to_crop = m, .points = &none};
         test_ok(lk_blend_mask(&b, &images, &o, &err) && lk_blend_correct(&b, &images, &o, &err), &err);
         lk_rect w = lk_blend_window(&b, W, H);
         lk_image whole = new_image(W, H, 3), part = {0};
