@@ -76,7 +76,7 @@ typedef struct lk_writer_options {
     const char *comment; /* metadata: says that the video was made */
     bool folder;         /* a folder of PNGs, whatever the path looks like */
     bool alpha;          /* a fourth channel, of lk_frame_set_alpha */
-    const char *parts;   /* a folder for the encoded video in parts, until it is whole; NULL: none; not for `folder` */
+    const char *parts;   /* a folder for what is done until all is: the encoded video in parts, or the pictures */
     int part_frames;     /* frames in a part */
 } lk_writer_options;
 
@@ -93,6 +93,7 @@ void lk_writer_abandon(lk_writer *w); /* leaves nothing behind but whole parts *
 /* A video in parts: each is a file, whole or not there, encoded on its own, so that a later writer with the same options and
  * folder can go on, or do one part again, and the video comes out the same. For each run of parts that are missing: begin,
  * lk_writer_add, end; then lk_writer_finish puts all of them together. A part before the one that begins must be there. */
+#define LK_PICTURES "pictures" /* below `parts`: a folder of PNGs on its way. It is one part, 0, that is added to. */
 /* Its frames, 0 when it is not there or not whole; final: the video ends with it. */
 int64_t lk_writer_part(const lk_writer *w, int64_t part, bool *final);
 bool lk_writer_begin_part(lk_writer *w, int64_t part, lk_error *err);

@@ -93,8 +93,8 @@ typedef struct lk_merge_report {
 
 /* Put the swap of each face that `faces` has of `input` into its frame, and write the video to `output`. Frames without
  * a face pass through as they came. `faces` must have been extracted from this very video. On failure, and when
- * interrupted (LK_ERR_INTERRUPTED), there is no output; a video's finished parts stay in OUTPUT.parts, and the same call
- * goes on from there. */
+ * interrupted (LK_ERR_INTERRUPTED), there is no output; a video's finished parts, or a folder's pictures, stay in
+ * OUTPUT.parts, and the same call goes on from there. */
 bool lk_merge(const char *model_dir, const char *input, const char *faces, const char *output,
               const lk_merge_options *o, lk_merge_report *report, lk_error *err);
 

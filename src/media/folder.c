@@ -107,3 +107,14 @@ bool lk_folder_remove(const char *path) {
     closedir(dir);
     return rmdir(path) == 0 && ok;
 }
+
+int64_t lk_folder_count(const char *path, const char *ending) {
+    DIR *dir = opendir(path);
+    int64_t count = 0;
+    for (struct dirent *entry; dir && (entry = readdir(dir)) != NULL;) {
+        size_t n = strlen(entry->d_name), m = strlen(ending);
+        count += entry->d_name[0] != '.' && n > m && strcmp(entry->d_name + n - m, ending) == 0;
+    }
+    if (dir) closedir(dir);
+    return count;
+}

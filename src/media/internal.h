@@ -94,7 +94,8 @@ void lk_folder_free(char **names, int count);
 bool lk_is_folder(const char *path);
 /* Compare with runs of digits as numbers. */
 int lk_natural_compare(const char *a, const char *b);
-bool lk_folder_remove(const char *path); /* and the files in it */
+bool lk_folder_remove(const char *path);                       /* and the files in it */
+int64_t lk_folder_count(const char *path, const char *ending); /* files with this ending, hidden ones left out */
 
 /* ---- muxer.c: the file, its video stream and those copied along ------------------------------------------ */
 

@@ -75,7 +75,9 @@ static bool begin_folder(lk_writer *w, lk_error *err) {
             return lk_fail(err, LK_ERR_USAGE, "the folder %s exists and is not empty; remove it or choose another",
                            w->path);
     }
-    if (mkdir(w->temporary, 0777) != 0) return lk_fail_errno(err, "the folder %s cannot be made", w->path);
+    if (mkdir(w->temporary, 0777) != 0 && !(w->parts && errno == EEXIST))
+        return lk_fail_errno(err, "the folder %s cannot be made", w->path);
+    w->count = w->parts ? lk_folder_count(w->temporary, ".png") : 0;
     return true;
 }
 
@@ -143,7 +145,7 @@ static void release(lk_writer *w) {
     for (lk_frame *f; w->queue && (f = lk_queue_try_pop(w->queue)) != NULL;) lk_frame_free(f);
     lk_queue_free(w->queue);
     lk_encoder_free(&w->encoder);
-    if (w->temporary && w->folder) lk_folder_remove(w->temporary);
+    if (w->temporary && w->folder && !w->parts) lk_folder_remove(w->temporary);
     if (w->temporary && !w->folder) unlink(w->temporary);
     free(w->path);
     free(w->temporary);
@@ -169,7 +171,9 @@ lk_writer *lk_writer_open(const char *path, const lk_reader *like, const lk_writ
     size_t length = w->path ? strlen(w->path) : 0;
     while (length > 1 && w->path[length - 1] == '/') w->path[--length] = 0;
     if (w->path) lk_file_each_left_behind(w->path, remove_temporary);
-    w->temporary = w->path ? lk_file_temporary_name(w->path, err) : NULL;
+    if (w->path)
+        w->temporary =
+            o->folder && o->parts ? lk_path_join(o->parts, LK_PICTURES, err) : lk_file_temporary_name(w->path, err);
     bool ok = w->temporary && copy_strings(w, o, err);
     ok = ok && (w->folder ? begin_folder(w, err) : begin_video(w, like, o, err));
     ok = ok && (w->queue = lk_queue_new(WAITING, err)) != NULL;
@@ -209,6 +213,7 @@ int64_t lk_writer_part(const lk_writer *w, int64_t part, bool *final) {
     lk_part_tail tail;
     lk_error unknown;
     *final = false;
+    if (w->folder) return part == 0 ? w->count : 0;
     lk_part_reader *p = w->parts ? lk_part_open(w->parts, part, &head, &tail, &unknown) : NULL;
     if (!p) return 0;
     lk_part_close(p);

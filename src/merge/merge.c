@@ -131,7 +131,7 @@ static void write_frames(run *r, lk_progress *progress, lk_merge_report *report)
         }
         double seconds = lk_now() - progress->start;
         lk_progress_update(progress, (double)report->frames, "%.1f frames/s",
-                           seconds > 0 ? (double)report->frames / seconds : 0.0);
+                           seconds > 0 ? (double)(report->frames - report->kept) / seconds : 0.0);
     }
 }
 
@@ -265,6 +265,15 @@ static bool merge_parts(lk_merge_job *m, const lk_store *store, lk_writer *write
     return true;
 }
 
+/* A folder's pictures come one after the other: those that are there are the first. */
+static bool merge_pictures(lk_merge_job *m, lk_writer *writer, int64_t last, lk_progress *progress,
+                           lk_merge_report *report, lk_error *err) {
+    bool final;
+    report->frames = report->kept = lk_writer_part(writer, 0, &final);
+    int64_t first = m->o->first + report->kept;
+    return first > last || run_frames(m, writer, first, last, progress, report, err);
+}
+
 /* ---- All of it ------------------------------------------------------------------------------------------- */
 
 static bool merge_video(lk_merge_job *m, lk_store *store, const char *output, lk_merge_report *report, lk_error *err) {
@@ -278,8 +287,8 @@ static bool merge_video(lk_merge_job *m, lk_store *store, const char *output, lk
     if (!writer) return false;
     lk_progress progress;
     lk_progress_begin(&progress, what, (double)total);
-    bool ok = store->folder ? merge_parts(m, store, writer, last, &progress, report, err)
-                            : run_frames(m, writer, o->first, last, &progress, report, err);
+    bool ok = o->folder ? merge_pictures(m, writer, last, &progress, report, err)
+                        : merge_parts(m, store, writer, last, &progress, report, err);
     lk_progress_end(&progress);
     if (ok && report->frames == 0)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no frame %lld to begin with", m->input, (long long)o->first);
@@ -305,9 +314,9 @@ bool lk_merge(const char *model_dir, const char *input, const char *faces, const
     double begun = lk_now();
     lk_store store = {0};
     bool ok = lk_job_open(m, model_dir, input, faces, o, err);
-    if (ok && o->folder && o->frames)
-        ok = lk_fail(err, LK_ERR_USAGE, "--frames does a video's frames again, not those of a folder");
-    ok = ok && (o->folder || lk_store_open(&store, m, output, err)) && merge_video(m, &store, output, report, err);
+    if (ok && o->folder && (o->frames || o->keep))
+        ok = lk_fail(err, LK_ERR_USAGE, "--frames and --keep are for videos, not for a folder of pictures");
+    ok = ok && lk_store_open(&store, m, output, err) && merge_video(m, &store, output, report, err);
     lk_store_close(&store, ok);
     report->stages = m->stages;
     report->seconds = lk_now() - begun;

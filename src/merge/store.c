@@ -41,10 +41,29 @@ static bool is_ours(const char *name) {
            (n > 5 && strcmp(name + n - 5, ".part") == 0) || (name[0] == '.' && strstr(name, ".tmp."));
 }
 
+/* The pictures of a folder on its way, which all are ours; with `only_temporary`, the half-written ones. Says whether
+ * whole ones are there. */
+static bool clean_pictures(const char *folder, bool only_temporary) {
+    char *path = lk_path_join(folder, LK_PICTURES, NULL);
+    DIR *d = path ? opendir(path) : NULL;
+    bool whole = false;
+    for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        if (!only_temporary || e->d_name[0] == '.')
+            unlinkat(dirfd(d), e->d_name, 0);
+        else
+            whole = true;
+    }
+    if (d) closedir(d);
+    if (path && !only_temporary) rmdir(path);
+    free(path);
+    return whole;
+}
+
 /* Files of ours; with `only_temporary`, those that a killed run left half-written. Says whether a whole part is there. */
 static bool clean(const char *folder, bool only_temporary) {
     DIR *d = opendir(folder);
-    bool parts = false;
+    bool parts = clean_pictures(folder, only_temporary);
     for (struct dirent *e; d && (e = readdir(d)) != NULL;) {
         bool temporary = e->d_name[0] == '.';
         if (!is_ours(e->d_name)) continue;

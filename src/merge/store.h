@@ -1,4 +1,5 @@
-/* Inside the merge room: OUT.parts, where a video is kept in parts until it is whole, with the session that made it. */
+/* Inside the merge room: OUT.parts, where a video is kept in parts, or a folder's pictures, until all is done, with the
+ * session that made it. */
 #ifndef LIKENESS_MERGE_STORE_H
 #define LIKENESS_MERGE_STORE_H
 

@@ -226,6 +226,43 @@ static void part_of_a_video_in_parts(void **state) {
     free(once);
 }
 
+/* A folder of pictures, interrupted in the middle: the same files as in one run. */
+static void folder_goes_on(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_merge_report r;
+    char *once = lk_path_join(folder, "once", &err), *twice = lk_path_join(folder, "twice", &err);
+    char *kept = lk_format(&err, "%s.parts/pictures/000003.png", twice), command[1500];
+    lk_merge_options o = options();
+    o.folder = true;
+    o.first = 5;
+    behaviour = NEGATIVE;
+    test_ok(lk_merge("model", video, faces, once, &o, NULL, &err), &err);
+    stop_after = 30;
+    assert_false(lk_merge("model", video, faces, twice, &o, NULL, &err));
+    stop_after = 0;
+    lk_interrupt_clear();
+    assert_false(lk_file_exists(twice));
+    assert_false(lk_file_exists(kept)); /* pictures have their frames' numbers */
+    kept[strlen(kept) - 5] = '6';
+    assert_true(lk_file_exists(kept));
+    snprintf(command, sizeof command, "echo half >'%s.parts/pictures/.000099.png.tmp.7.png'", twice);
+    assert_int_equal(system(command), 0);
+    test_ok(lk_merge("model", video, faces, twice, &o, &r, &err), &err);
+    assert_true(r.kept >= 15 && r.kept < 40);
+    assert_int_equal(r.frames, FRAMES - 5);
+    assert_int_equal(r.kept + r.merged + r.untouched, FRAMES - 5);
+    snprintf(command, sizeof command, "diff -r '%s' '%s' && test ! -e '%s.parts'", once, twice, twice);
+    assert_int_equal(system(command), 0);
+    o.keep = true;
+    assert_false(lk_merge("model", video, faces, output, &o, NULL, &err));
+    assert_non_null(strstr(err.message, "--keep"));
+    lk_options_free(lk_merge_option_table, &o);
+    free(once);
+    free(twice);
+    free(kept);
+}
+
 static int begin(void **state) {
     prepare(state);
     lk_progress_to(interrupt, NULL);
@@ -242,7 +279,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interrupted_and_resumed),  cmocka_unit_test(only_whole_parts_of_the_same_merge),
         cmocka_unit_test(frames_done_again),        cmocka_unit_test(frames_refused),
-        cmocka_unit_test(part_of_a_video_in_parts),
+        cmocka_unit_test(part_of_a_video_in_parts), cmocka_unit_test(folder_goes_on),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
