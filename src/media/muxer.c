@@ -13,7 +13,7 @@ struct lk_muxer {
     AVPacket *waiting;     /* of `side`, not yet its turn */
     bool has_waiting;
     int64_t shift, from; /* taken off all times; packets before `from` are left out (both in `base`) */
-    bool partial;        /* a part of the video: what lies beside it in the other streams is copied, no more */
+    bool partial, later; /* a part of the video, which begins later: the other streams end, begin with it */
     AVRational base;
 };
 
@@ -102,7 +102,8 @@ lk_muxer *lk_muxer_open(const char *path, const char *temporary, const lk_reader
     if (ok && !avformat_new_stream(m->output, NULL)) ok = lk_fail(err, LK_ERR_MEMORY, "%s: no memory", path);
     if (ok && like && lk_reader_source(like)) {
         const lk_reader_options *o = lk_reader_selection(like);
-        m->partial = o->first > 0 || o->max > 0;
+        m->later = o->first > 0;
+        m->partial = m->later || o->max > 0;
         ok = add_side_streams(m, lk_reader_path(like), err) && (m->partial || copy_chapters(m, err));
     }
     int code = ok ? avio_open(&m->output->pb, url, AVIO_FLAG_WRITE) : 0;
@@ -173,7 +174,7 @@ static bool copy_until(lk_muxer *m, int64_t until, lk_error *err) {
         int64_t time = time_of(p);
         if (until != INT64_MAX && av_compare_ts(time, in->time_base, until, m->base) >= 0) return true;
         m->has_waiting = false;
-        if (m->partial && av_compare_ts(time + p->duration, in->time_base, m->from, m->base) <= 0) {
+        if (m->later && av_compare_ts(time + p->duration, in->time_base, m->from, m->base) <= 0) {
             av_packet_unref(p);
             continue;
         }

@@ -277,6 +277,10 @@ static void a_part_of_a_video(void **state) {
     assert_float_equal(video, 2, 0.001);
     assert_float_equal(audio, 2, 0.06);
     free(length);
+    /* from the first frame on, the sound keeps what its decoder needs for a start */
+    assert_int_equal(copy_video(folder, "in.mp4", "begin.mp4", &(lk_reader_options){.max = 20}, &fast), 20);
+    assert_same_output(folder, "ffprobe -v error -select_streams a -show_entries packet=pts,size -of csv $f | head -20",
+                       "in.mp4", "begin.mp4");
     test_remove_folder(folder);
 }
 
