@@ -84,11 +84,22 @@ static void broken_output(void **state) {
     expect(likeness("help | head -1; exit ${PIPESTATUS:-0}"), 0, "");
 }
 
+/* What OpenMP is told, by its own words: the program's wish, unless the user has one. */
+static void waits_without_spinning(void **state) {
+    (void)state;
+    expect(likeness_with("unset OMP_WAIT_POLICY GOMP_SPINCOUNT; OMP_DISPLAY_ENV=verbose", "--version"), 0,
+           "GOMP_SPINCOUNT = '1000'");
+    expect(likeness_with("OMP_WAIT_POLICY=active OMP_DISPLAY_ENV=verbose", "--version"), 0, "likeness ");
+    assert_null(strstr(said, "GOMP_SPINCOUNT = '1000'"));
+    expect(likeness_with("unset OMP_WAIT_POLICY; GOMP_SPINCOUNT=77 OMP_DISPLAY_ENV=verbose", "--version"), 0,
+           "GOMP_SPINCOUNT = '77'");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(overview),      cmocka_unit_test(every_command_explains_itself),
         cmocka_unit_test(slips),         cmocka_unit_test(networks),
-        cmocka_unit_test(broken_output),
+        cmocka_unit_test(broken_output), cmocka_unit_test(waits_without_spinning),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
