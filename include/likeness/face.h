@@ -46,6 +46,8 @@ lk_pose lk_face_pose(const lk_mesh *mesh);
 /* Less exact, where there is no mesh: a weak-perspective camera fitted to points that neither speech nor looks move. */
 lk_pose lk_face_pose_of_landmarks(const lk_landmarks *points);
 double lk_interocular(const lk_landmarks *points); /* between the centres of the eyes, pixels */
+/* How far the lips are apart, of the mouth's width, and the height of the eyes, of theirs: mean of both. */
+void lk_landmarks_expression(const lk_landmarks *points, double *mouth, double *eyes);
 lk_rect lk_landmarks_bounds(const lk_landmarks *points);
 
 /* ---- Networks -------------------------------------------------------------------------------------------- */

@@ -31,6 +31,7 @@ typedef struct lk_train_options {
     double src_scale;      /* src face scale modifier, percent */
     double warp;           /* strength of the input's warp, percent of the field's usual */
     bool by_yaw;           /* src faces turned as dst's are */
+    bool by_expression;    /* rare eyes and mouths more often, of both sides */
     bool swap_sides;       /* src and dst exchanged, for a while */
     double rate;           /* of Adam, in percent of the model's own */
     double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */

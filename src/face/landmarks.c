@@ -54,6 +54,19 @@ double lk_interocular(const lk_landmarks *points) {
     return hypot((double)left.x - (double)right.x, (double)left.y - (double)right.y);
 }
 
+static double apart(const lk_landmarks *l, int a, int b) {
+    return hypot((double)l->p[a].x - (double)l->p[b].x, (double)l->p[a].y - (double)l->p[b].y);
+}
+
+static double share(double part, double whole) { return whole > 1e-6 ? part / whole : 0; }
+
+void lk_landmarks_expression(const lk_landmarks *l, double *mouth, double *eyes) {
+    *mouth = share(apart(l, 62, 66), apart(l, 60, 64));
+    *eyes = (share(apart(l, 37, 41) + apart(l, 38, 40), 2 * apart(l, 36, 39)) +
+             share(apart(l, 43, 47) + apart(l, 44, 46), 2 * apart(l, 42, 45))) /
+            2;
+}
+
 static int to_int(double v) {
     const double most = 1 << 24;
     return (int)fmin(fmax(v, -most), most);

@@ -41,19 +41,6 @@ const struct lk_figure_info lk_figure_table[LK_FIGURES] = {
     [LK_FIGURE_FACES] = {"faces", "faces in the same frame"},
 };
 
-static double apart(const lk_landmarks *l, int a, int b) {
-    return hypot((double)l->p[a].x - (double)l->p[b].x, (double)l->p[a].y - (double)l->p[b].y);
-}
-
-static double share(double part, double whole) { return whole > 1e-6 ? part / whole : 0; }
-
-static void expression_of(const lk_landmarks *l, double *mouth, double *eyes) {
-    *mouth = share(apart(l, 62, 66), apart(l, 60, 64));
-    *eyes = (share(apart(l, 37, 41) + apart(l, 38, 40), 2 * apart(l, 36, 39)) +
-             share(apart(l, 43, 47) + apart(l, 44, 46), 2 * apart(l, 42, 45))) /
-            2;
-}
-
 /* One row; columns as in the query below. */
 static bool read_row(sqlite3_stmt *q, double v[LK_FIGURES]) {
     lk_landmarks points;
@@ -65,7 +52,7 @@ static bool read_row(sqlite3_stmt *q, double v[LK_FIGURES]) {
     for (int i = LK_FIGURE_HUE; i <= LK_FIGURE_MOTION_BLUR; i++)
         v[i] = sqlite3_column_type(q, i) == SQLITE_FLOAT ? sqlite3_column_double(q, i) : 0;
     if (!lk_sql_floats(q, LK_FIGURE_MOUTH, &points.p[0].x, 2 * LK_LANDMARKS)) return false;
-    expression_of(&points, &v[LK_FIGURE_MOUTH], &v[LK_FIGURE_EYES]);
+    lk_landmarks_expression(&points, &v[LK_FIGURE_MOUTH], &v[LK_FIGURE_EYES]);
     v[LK_FIGURE_FACES] = sqlite3_column_double(q, LK_FIGURE_MOUTH + 1);
     for (int i = 0; i < LK_FIGURES; i++)
         if (!isfinite(v[i])) return false;

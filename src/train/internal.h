@@ -59,6 +59,7 @@ typedef struct lk_pool_face {
     lk_affine to_model, mirrored_to_model; /* from crop to the model's input; the second shows the face mirrored */
     lk_landmarks points;                   /* in the crop */
     float yaw;                             /* degrees */
+    double mouth, eyes;                    /* lk_landmarks_expression */
     int set;                               /* which of the facesets */
     int64_t id, source, frame;
 } lk_pool_face;
@@ -105,13 +106,16 @@ bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_im
 
 /* ---- Which face comes next (order.c) --------------------------------------------------------------------- */
 
-/* 0 … count−1 in shuffled order, each once before any comes again. */
+/* Faces in shuffled order, each as often as it stands in the list before the list is shuffled anew. */
 typedef struct lk_order {
+    int *list; /* [count] */
     int *shuffled;
     int count;
     int64_t epoch; /* that `shuffled` holds; −1: none yet */
 } lk_order;
-bool lk_order_make(lk_order *o, int count, lk_error *err);
+bool lk_order_make(lk_order *o, int count, lk_error *err); /* 0 … count−1, each once */
+/* Faces with rare eyes or a rare mouth several times. */
+bool lk_order_make_by_expression(lk_order *o, const lk_pool *pool, lk_error *err);
 void lk_order_free(lk_order *o);
 /* `stream`, below 256, tells orders with the same seed apart. */
 int lk_order_pick(lk_order *o, uint64_t seed, unsigned stream, int64_t position);

@@ -24,6 +24,8 @@ const lk_option lk_train_option_table[] = {
     {"warp", 0, LK_OPT_FLOAT, AT(warp), "100", 0, 200, NULL, "PERCENT", "how strongly the network's input is warped"},
     {"feed-by-yaw", 0, LK_OPT_FLAG, AT(by_yaw), "no", 0, 0, NULL, NULL,
      "show src faces turned as dst's are, where src has more variety"},
+    {"feed-by-expression", 0, LK_OPT_FLAG, AT(by_expression), "no", 0, 0, NULL, NULL,
+     "show faces with rare eyes or a rare mouth more often: closed eyes, an open mouth"},
     {"swap-sides", 0, LK_OPT_FLAG, AT(swap_sides), "no", 0, 0, NULL, NULL,
      "exchange src and dst for a while, when training is stuck"},
     {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},

@@ -1,20 +1,29 @@
-/* Which face comes next: shuffled, or as the other side is turned. */
+/* Which face comes next: shuffled, with rare expressions more often, or as the other side is turned. */
 #include "internal.h"
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define STREAM_ORDER ((uint64_t)2 << 60)
 #define STREAM_TURNS 2 /* 0 and 1 are the sides */
 #define STREAM_BINS  3 /* and LK_YAW_BINS more */
 
-bool lk_order_make(lk_order *o, int count, lk_error *err) {
+static bool make(lk_order *o, int count, lk_error *err) {
     *o = (lk_order){.count = count, .epoch = -1};
+    o->list = lk_alloc((size_t)count, sizeof(int), err);
     o->shuffled = lk_alloc((size_t)count, sizeof(int), err);
-    return o->shuffled != NULL;
+    return o->list && o->shuffled;
+}
+
+bool lk_order_make(lk_order *o, int count, lk_error *err) {
+    if (!make(o, count, err)) return false;
+    for (int i = 0; i < count; i++) o->list[i] = i;
+    return true;
 }
 
 void lk_order_free(lk_order *o) {
+    free(o->list);
     free(o->shuffled);
     *o = (lk_order){0};
 }
@@ -23,7 +32,7 @@ int lk_order_pick(lk_order *o, uint64_t seed, unsigned stream, int64_t position)
     int64_t epoch = position / o->count;
     if (epoch != o->epoch) {
         lk_rng r = lk_rng_make(seed, STREAM_ORDER | (uint64_t)stream << 48 | (uint64_t)epoch);
-        for (int i = 0; i < o->count; i++) o->shuffled[i] = i;
+        memcpy(o->shuffled, o->list, (size_t)o->count * sizeof(int));
         for (int i = o->count - 1; i > 0; i--) {
             int j = (int)lk_rng_below(&r, (uint32_t)i + 1), t = o->shuffled[i];
             o->shuffled[i] = o->shuffled[j];
@@ -32,6 +41,33 @@ int lk_order_pick(lk_order *o, uint64_t seed, unsigned stream, int64_t position)
         o->epoch = epoch;
     }
     return o->shuffled[position % o->count];
+}
+
+/* ---- By expression --------------------------------------------------------------------------------------- */
+
+#define EYES  3 /* closed, half closed, open */
+#define MOUTH 3
+#define MOST  12 /* times that a face may stand in the list */
+
+static int class_of(const lk_pool_face *f) {
+    int eyes = f->eyes < 0.15 ? 0 : f->eyes < 0.22 ? 1 : 2;
+    int mouth = f->mouth < 0.1 ? 0 : f->mouth < 0.3 ? 1 : 2;
+    return eyes * MOUTH + mouth;
+}
+
+bool lk_order_make_by_expression(lk_order *o, const lk_pool *pool, lk_error *err) {
+    int counts[EYES * MOUTH] = {0}, times[EYES * MOUTH], most = 0, total = 0;
+    for (int i = 0; i < pool->count; i++) counts[class_of(&pool->faces[i])]++;
+    for (int c = 0; c < EYES * MOUTH; c++) most = counts[c] > most ? counts[c] : most;
+    /* The square root lies half way between as they are and all equally often. */
+    for (int c = 0; c < EYES * MOUTH; c++) {
+        times[c] = counts[c] ? (int)fmin(round(sqrt((double)most / counts[c])), MOST) : 0;
+        total += times[c] * counts[c];
+    }
+    if (!make(o, total, err)) return false;
+    for (int i = 0, at = 0; i < pool->count; i++)
+        for (int k = 0; k < times[class_of(&pool->faces[i])]; k++) o->list[at++] = i;
+    return true;
 }
 
 /* ---- By yaw ---------------------------------------------------------------------------------------------- */

@@ -29,7 +29,7 @@ struct lk_sampler {
     pthread_cond_t change;
     lk_batch **ready; /* batch_count places */
     int64_t next_taken, position, next_given;
-    lk_order orders[2];
+    lk_order orders[2], by_expression[2];
     lk_yaw_feed yaw;
     bool stopped;
     lk_error error;
@@ -47,10 +47,10 @@ static int pool_of(const lk_batch *b, int i) { return (i >= b->count) != b->now.
 static void pick_face(lk_sampler *s, lk_batch *b, int i) {
     int pool = pool_of(b, i);
     int64_t position = b->position + s->rank * b->count + i % b->count;
+    lk_order *order = b->now.options.by_expression ? &s->by_expression[pool] : &s->orders[pool];
     b->mirror[i] = false;
-    b->faces[i] = pool == 0 && b->now.options.by_yaw
-                      ? lk_yaw_feed_pick(&s->yaw, seed_of(s, b), position, &b->mirror[i])
-                      : lk_order_pick(&s->orders[pool], seed_of(s, b), (unsigned)pool, position);
+    b->faces[i] = pool == 0 && b->now.options.by_yaw ? lk_yaw_feed_pick(&s->yaw, seed_of(s, b), position, &b->mirror[i])
+                                                     : lk_order_pick(order, seed_of(s, b), (unsigned)pool, position);
 }
 
 /* The next iteration and its faces. */
@@ -179,7 +179,9 @@ static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
 
 static bool start(lk_sampler *s, int largest, lk_error *err) {
     for (int side = 0; side < 2; side++)
-        if (!lk_order_make(&s->orders[side], s->pools[side]->count, err)) return false;
+        if (!lk_order_make(&s->orders[side], s->pools[side]->count, err) ||
+            !lk_order_make_by_expression(&s->by_expression[side], s->pools[side], err))
+            return false;
     if (!lk_yaw_feed_make(&s->yaw, s->pools[0], s->pools[1], err)) return false;
     s->threads = lk_alloc((size_t)s->thread_count, sizeof *s->threads, err);
     if (!s->threads || !make_batches(s, largest, err)) return false;
@@ -227,7 +229,10 @@ void lk_sampler_stop(lk_sampler *s) {
     free(s->batches);
     free(s->ready);
     free(s->threads);
-    for (int side = 0; side < 2; side++) lk_order_free(&s->orders[side]);
+    for (int side = 0; side < 2; side++) {
+        lk_order_free(&s->orders[side]);
+        lk_order_free(&s->by_expression[side]);
+    }
     lk_yaw_feed_free(&s->yaw);
     pthread_cond_destroy(&s->change);
     pthread_mutex_destroy(&s->lock);

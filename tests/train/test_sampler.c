@@ -195,6 +195,41 @@ static void test_by_yaw(void **state) {
     lk_yaw_feed_free(&f);
 }
 
+/* Of 102 faces with open eyes and a shut mouth, one with closed eyes and four with an open mouth. */
+static void test_by_expression(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_pool_face *faces = calloc(107, sizeof *faces);
+    assert_non_null(faces);
+    for (int i = 0; i < 107; i++) faces[i].eyes = 0.3;
+    faces[17].eyes = 0.1;
+    for (int i = 40; i < 44; i++) faces[i].mouth = 0.5;
+    lk_order o;
+    test_ok(lk_order_make_by_expression(&o, &(lk_pool){.faces = faces, .count = 107}, &err), &err);
+    assert_int_equal(o.count, 102 + 10 + 4 * 5); /* √102 = 10.1, √(102/4) = 5.05 */
+    int times[107] = {0};
+    for (int i = 0; i < 2 * o.count; i++) times[lk_order_pick(&o, 1, 0, i)]++;
+    for (int i = 0; i < 107; i++) assert_int_equal(times[i], i == 17 ? 20 : i >= 40 && i < 44 ? 10 : 2);
+    lk_order_free(&o);
+    free(faces);
+    /* The option reaches the batches: those of pools[0], of which two faces are made to blink. */
+    static const char *const set[] = {"batch", "10", "feed-by-expression", "yes", NULL};
+    lk_settings s = settings_with(set);
+    int count = pools[0].count, most = (int)round(sqrt((count - 2) / 2.0)), seen = 0;
+    for (int i = 0; i < count; i++) pools[0].faces[i].eyes = i < 2 ? 0.05 : 0.3;
+    int round_of = count - 2 + 2 * most;
+    lk_sampler *sampler = start(&s, 0, 0, 2);
+    for (int i = 0; i < round_of; i++) { /* ten rounds */
+        lk_batch *b = lk_sampler_next(sampler, &err);
+        test_ok(b != NULL, &err);
+        for (int k = 0; k < 10; k++) seen += b->faces[k] < 2;
+        lk_sampler_give_back(sampler, b);
+    }
+    assert_true(most > 1);
+    assert_int_equal(seen, 10 * 2 * most);
+    lk_sampler_stop(sampler);
+}
+
 static void test_swap_sides(void **state) {
     (void)state;
     static const char *const set[] = {"batch", "3", "swap-sides", "1..2", NULL}, *const plain[] = {"batch", "3", NULL};
@@ -294,6 +329,7 @@ int main(void) {
         cmocka_unit_test(test_every_face_comes),
         cmocka_unit_test(test_several_facesets),
         cmocka_unit_test(test_by_yaw),
+        cmocka_unit_test(test_by_expression),
         cmocka_unit_test(test_swap_sides),
         cmocka_unit_test(test_what_options_change),
         cmocka_unit_test(test_no_warp),
