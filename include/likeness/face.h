@@ -42,6 +42,8 @@ lk_landmarks lk_landmarks_mirror(const lk_landmarks *points, int width); /* in a
 lk_landmarks lk_landmarks_from_mesh(const lk_mesh *mesh);
 /* Float mask, one channel: 1 inside the union of the three hulls, 0 outside; `mask` is allocated by the caller. */
 bool lk_face_hull(const lk_landmarks *points, lk_image *mask, lk_error *err);
+/* The same for what expressions are made of: 1 in a circle around each eye and around the mouth. */
+bool lk_face_features(const lk_landmarks *points, lk_image *mask, lk_error *err);
 lk_pose lk_face_pose(const lk_mesh *mesh);
 /* Less exact, where there is no mesh: a weak-perspective camera fitted to points that neither speech nor looks move. */
 lk_pose lk_face_pose_of_landmarks(const lk_landmarks *points);

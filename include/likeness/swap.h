@@ -70,9 +70,10 @@ typedef struct lk_swap_objective {
     int loss;                            /* lk_loss_kind, of SAE and quick */
     bool pixel_loss;                     /* of H64, H128, DF and LIAE: 50·difference² in place of 10·DSSIM */
     double face_style, background_style; /* powers, 0–100, of SAE and quick */
+    double features;                     /* power, 0–100, of eyes and mouth beyond their size */
 } lk_swap_objective;
 extern const lk_option lk_swap_objective_options[]; /* over lk_swap_objective */
-#define LK_SWAP_OBJECTIVE_OPTION_COUNT 4
+#define LK_SWAP_OBJECTIVE_OPTION_COUNT 5
 
 /* Does the model (complete) know these terms? LK_ERR_USAGE names the option that it does not have. */
 bool lk_swap_objective_check(const lk_swap_config *c, const lk_swap_objective *o, lk_error *err);
@@ -84,6 +85,7 @@ unsigned lk_swap_terms(const lk_swap_config *c, const lk_swap_objective *o, int6
 /* The training graph of one batch. Inputs, channels-last float32 in [0, 1] (a model with another range inside converts
  * them itself):
  * "warped" [2N, 3, R, R]: N source faces, then N destination faces; "target" the same, unwarped; "mask" [2N, 1, R, R].
+ * With the term of features there is also "features" [2N, 1, R, R], where eyes and mouth are (lk_face_features).
  * A style term makes the swap from the warped dst faces.
  * Outputs: "prediction" [2N, 3, R, R], "prediction_mask" [2N, 1, R, R] (when the mask is learned), in [0, 1].
  * Losses are named SIDE/TERM ("src/dssim", "dst/mask"); their sums per side are told by lk_swap_losses. Parameters are

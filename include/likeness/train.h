@@ -30,6 +30,7 @@ typedef struct lk_train_options {
     bool flip;
     double src_scale;      /* src face scale modifier, percent */
     double warp;           /* strength of the input's warp, percent of the field's usual */
+    bool color_transfer;   /* src faces in the colours of dst's */
     bool by_yaw;           /* src faces turned as dst's are */
     bool by_expression;    /* rare eyes and mouths more often, of both sides */
     bool swap_sides;       /* src and dst exchanged, for a while */

@@ -16,10 +16,12 @@ lk_nn_graph *lk_swap_build_training(const lk_swap_table *t, unsigned terms, int 
     lk_nn_t warped = lk_nn_input(g, "warped", (lk_nn_shape){2 * batch, 3, r, r});
     lk_nn_t target = lk_nn_input(g, "target", (lk_nn_shape){2 * batch, 3, r, r});
     lk_nn_t mask = lk_nn_input(g, "mask", (lk_nn_shape){2 * batch, 1, r, r});
+    bool has_features = lk_swap_wants_features(terms);
+    lk_nn_t features = has_features ? lk_nn_input(g, "features", (lk_nn_shape){2 * batch, 1, r, r}) : -1;
     unsigned sides = 1u << LK_SRC | 1u << LK_DST;
     unsigned images = sides | (lk_swap_wants_swapped(terms) ? 1u << LK_SWAPPED : 0u);
     lk_swap_pictures p = lk_swap_draw(&net, warped, batch, images, sides, true);
-    lk_swap_add_losses(&net, &p, target, mask, terms);
+    lk_swap_add_losses(&net, &p, target, mask, features, terms);
     return finish(g, err);
 }
 

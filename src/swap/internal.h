@@ -63,7 +63,10 @@ lk_nn_graph *lk_swap_build_training(const lk_swap_table *t, unsigned terms, int 
 lk_nn_graph *lk_swap_build_prediction(const lk_swap_table *t, int batch, bool both, lk_error *err);
 
 /* objective.c */
-void lk_swap_add_losses(lk_swap_net *net, const lk_swap_pictures *p, lk_nn_t target, lk_nn_t mask, unsigned terms);
+/* features: −1 without their term. */
+void lk_swap_add_losses(lk_swap_net *net, const lk_swap_pictures *p, lk_nn_t target, lk_nn_t mask, lk_nn_t features,
+                        unsigned terms);
+bool lk_swap_wants_features(unsigned terms);
 bool lk_swap_wants_swapped(unsigned terms);
 
 #endif

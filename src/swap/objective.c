@@ -19,6 +19,8 @@ const lk_option lk_swap_objective_options[LK_SWAP_OBJECTIVE_OPTION_COUNT + 1] = 
      "of sae and quick: how strongly the swap takes on the colours of dst's face"},
     {"background-style-power", 0, LK_OPT_FLOAT, AT(background_style), NULL, 0, 100, NULL, "P",
      "of sae and quick: how strongly the swap takes on what surrounds dst's face"},
+    {"feature-power", 0, LK_OPT_FLOAT, AT(features), NULL, 0, 100, NULL, "P",
+     "how much eyes and mouth count beyond their size, so that blinks and smiles come through"},
     {0},
 };
 
@@ -28,6 +30,7 @@ enum {
     TERM_FACE_STYLE = 4,
     TERM_BACKGROUND_DSSIM = 8,
     TERM_BACKGROUND_PIXEL = 16,
+    TERM_FEATURES = 32,
 };
 
 #define SMOOTH_FIRST 5000
@@ -64,12 +67,15 @@ static double pixel_share(const lk_swap_config *c, const lk_swap_objective *o, i
 unsigned lk_swap_terms(const lk_swap_config *c, const lk_swap_objective *o, int64_t iteration) {
     double share = pixel_share(c, o, iteration);
     unsigned terms = (share < 1 ? TERM_DSSIM : 0u) | (share > 0 ? TERM_PIXEL : 0u);
+    if (o->features > 0) terms |= TERM_FEATURES;
     if (!of_sae(c)) return terms;
     if (o->face_style > 0) terms |= TERM_FACE_STYLE;
     if (o->background_style > 0)
         terms |= (share < 1 ? TERM_BACKGROUND_DSSIM : 0u) | (share > 0 ? TERM_BACKGROUND_PIXEL : 0u);
     return terms;
 }
+
+bool lk_swap_wants_features(unsigned terms) { return (terms & TERM_FEATURES) != 0; }
 
 bool lk_swap_wants_swapped(unsigned terms) {
     return (terms & (TERM_FACE_STYLE | TERM_BACKGROUND_DSSIM | TERM_BACKGROUND_PIXEL)) != 0;
@@ -86,6 +92,8 @@ bool lk_swap_set_weights(lk_nn_exec *e, const lk_swap_config *c, const lk_swap_o
             weight = structure * dssim;
         else if (!strcmp(term, "pixel"))
             weight = difference * pixel;
+        else if (!strcmp(term, "features"))
+            weight = o->features;
         else if (!strcmp(term, "face-style"))
             weight = 4 * o->face_style / 100;
         else if (!strcmp(term, "background-dssim"))
@@ -189,12 +197,14 @@ static void style_losses(lk_swap_net *net, lk_nn_t swapped, lk_nn_t target, lk_n
     if (terms & TERM_BACKGROUND_PIXEL) lk_nn_loss(g, "dst/background-pixel", lk_nn_mse(g, swapped, t, around), 1);
 }
 
-void lk_swap_add_losses(lk_swap_net *net, const lk_swap_pictures *p, lk_nn_t target, lk_nn_t mask, unsigned terms) {
+void lk_swap_add_losses(lk_swap_net *net, const lk_swap_pictures *p, lk_nn_t target, lk_nn_t mask, lk_nn_t features,
+                        unsigned terms) {
     lk_nn_graph *g = net->g;
     for (int s = 0; s < LK_SCALES; s++) {
         if (p->image[LK_SRC][s] < 0) continue;
         lk_nn_t image = lk_nn_concat_batch(g, (lk_nn_t[]){p->image[LK_SRC][s], p->image[LK_DST][s]}, 2);
         if (s == LK_SCALES - 1) lk_nn_output(g, "prediction", image);
+        if (s == LK_SCALES - 1 && features >= 0) both_sides(g, "features", lk_nn_mae(g, image, target, features), 1);
         image_losses(net, image, target, mask, terms);
     }
     if (lk_swap_wants_swapped(terms)) style_losses(net, p->image[LK_SWAPPED][LK_SCALES - 1], target, mask, terms);

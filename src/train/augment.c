@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define MOST_CELLS 8
+#define MOST_RATIO 2 /* of deviations, when colours are transferred */
 #define MASK_TIMES 2 /* the hull is filled at so many times the resolution and averaged */
 
 struct lk_sample_room {
@@ -90,6 +91,22 @@ static LK_HOT void clamp(float *v, size_t n) {
     for (size_t i = 0; i < n; i++) v[i] = fminf(fmaxf(v[i], 0), 1);
 }
 
+/* Reinhard et al. 2001: mean and deviation of each channel of Lab. */
+static void transfer_colors(lk_image *rgb, const lk_pool_face *from, const lk_pool_face *to) {
+    float a[3], b[3];
+    for (int c = 0; c < 3; c++) {
+        a[c] = from->std[c] > 1e-3f ? to->std[c] / from->std[c] : 1;
+        a[c] = fminf(fmaxf(a[c], 1.0f / MOST_RATIO), MOST_RATIO);
+        b[c] = to->mean[c] - a[c] * from->mean[c];
+    }
+    lk_image_rgb_to_lab(rgb);
+    for (int y = 0; y < rgb->height; y++) {
+        float *row = lk_row_f32(rgb, y);
+        for (int x = 0; x < 3 * rgb->width; x++) row[x] = a[x % 3] * row[x] + b[x % 3];
+    }
+    lk_image_lab_to_rgb(rgb);
+}
+
 static lk_affine draw_transform(const lk_pool_face *f, const lk_augment *a, lk_rng *rng) {
     double angle = lk_rng_uniform(rng, -10, 10) * 3.14159265358979323846 / 180;
     double scale = 1 + a->scale + lk_rng_uniform(rng, -0.05, 0.05);
@@ -100,17 +117,18 @@ static lk_affine draw_transform(const lk_pool_face *f, const lk_augment *a, lk_r
     return lk_affine_multiply(mirror ? f->mirrored_to_model : f->to_model, turn);
 }
 
-/* The hull where the landmarks have gone, with soft edges. */
-static bool draw_mask(lk_sample_room *r, const lk_pool_face *f, lk_affine crop_to_model, float *mask, lk_error *err) {
+/* A part of the face where the landmarks have gone, with soft edges. */
+static bool draw(lk_sample_room *r, bool (*part)(const lk_landmarks *, lk_image *, lk_error *), const lk_pool_face *f,
+                 lk_affine crop_to_model, float *mask, lk_error *err) {
     const double k = MASK_TIMES, shift = 0.5 * k - 0.5;
     const lk_affine finer = {{{k, 0, shift}, {0, k, shift}}};
     lk_landmarks points = lk_landmarks_transform(&f->points, lk_affine_multiply(finer, crop_to_model));
     lk_image coarse = view_of(mask, r->resolution, 1);
-    return lk_face_hull(&points, &r->fine_mask, err) && lk_image_resize(&r->fine_mask, &coarse, LK_AREA, err);
+    return part(&points, &r->fine_mask, err) && lk_image_resize(&r->fine_mask, &coarse, LK_AREA, err);
 }
 
 bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_augment *a, lk_rng *rng,
-                    float *warped, float *target, float *mask, lk_error *err) {
+                    float *warped, float *target, float *mask, float *features, lk_error *err) {
     size_t pixels = (size_t)r->resolution * (size_t)r->resolution;
     lk_affine crop_to_model = draw_transform(f, a, rng), model_to_crop;
     grid g;
@@ -124,7 +142,12 @@ bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *cr
         return false;
     clamp(warped, 3 * pixels);
     clamp(target, 3 * pixels);
-    return draw_mask(r, f, crop_to_model, mask, err);
+    if (a->colors_of) {
+        transfer_colors(&to, f, a->colors_of);
+        transfer_colors(&plain, f, a->colors_of);
+    }
+    return draw(r, lk_face_hull, f, crop_to_model, mask, err) &&
+           (!features || draw(r, lk_face_features, f, crop_to_model, features, err));
 }
 
 bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, float *picture, lk_error *err) {

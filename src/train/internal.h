@@ -59,6 +59,7 @@ typedef struct lk_pool_face {
     lk_affine to_model, mirrored_to_model; /* from crop to the model's input; the second shows the face mirrored */
     lk_landmarks points;                   /* in the crop */
     float yaw;                             /* degrees */
+    float mean[3], std[3];                 /* of Lab inside the hull */
     double mouth, eyes;                    /* lk_landmarks_expression */
     int set;                               /* which of the facesets */
     int64_t id, source, frame;
@@ -88,18 +89,19 @@ bool lk_pool_crop(const lk_pool *p, int i, lk_image *crop, lk_error *err);
 /* ---- One sample (augment.c) ------------------------------------------------------------------------------ */
 
 typedef struct lk_augment {
-    double flip;  /* probability of mirroring */
-    bool mirror;  /* mirrored to begin with */
-    double scale; /* is added to the random scale, a share */
-    double warp;  /* strength, 1: the usual */
+    double flip;                   /* probability of mirroring */
+    bool mirror;                   /* mirrored to begin with */
+    double scale;                  /* is added to the random scale, a share */
+    double warp;                   /* strength, 1: the usual */
+    const lk_pool_face *colors_of; /* whose mean and deviation in Lab the face is given; NULL: its own stay */
 } lk_augment;
 
 typedef struct lk_sample_room lk_sample_room; /* what one thread needs to make samples */
 lk_sample_room *lk_sample_room_new(int resolution, lk_error *err);
 void lk_sample_room_free(lk_sample_room *r);
-/* warped, target: [R, R, 3]; mask: [R, R]; all in [0, 1]. */
+/* warped, target: [R, R, 3]; mask, features: [R, R]; all in [0, 1]. features may be NULL. */
 bool lk_sample_make(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, const lk_augment *a,
-                    lk_rng *rng, float *warped, float *target, float *mask, lk_error *err);
+                    lk_rng *rng, float *warped, float *target, float *mask, float *features, lk_error *err);
 /* The face as it is, cut for the model: [R, R, 3]. */
 bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, float *picture,
                      lk_error *err);
@@ -144,7 +146,7 @@ int lk_yaw_feed_pick(lk_yaw_feed *f, uint64_t seed, int64_t position, bool *mirr
 typedef struct lk_batch {
     int64_t iteration, position; /* position: samples of each side drawn before this batch */
     int count;                   /* faces of each side: 2·count samples, src first; this process's share */
-    float *warped, *target, *mask;
+    float *warped, *target, *mask, *features; /* features: eyes and mouth, drawn where they count */
     lk_now_set now;
     int *faces; /* index in its pool, of each sample */
     bool *mirror;

@@ -22,6 +22,8 @@ const lk_option lk_train_option_table[] = {
     {"src-scale", 0, LK_OPT_FLOAT, AT(src_scale), "0", -30, 30, NULL, "PERCENT",
      "enlarge src faces (negative: shrink), where src is narrower or wider than dst"},
     {"warp", 0, LK_OPT_FLOAT, AT(warp), "100", 0, 200, NULL, "PERCENT", "how strongly the network's input is warped"},
+    {"color-transfer", 0, LK_OPT_FLAG, AT(color_transfer), "no", 0, 0, NULL, NULL,
+     "show src faces in the colours of dst's, of another one each time"},
     {"feed-by-yaw", 0, LK_OPT_FLAG, AT(by_yaw), "no", 0, 0, NULL, NULL,
      "show src faces turned as dst's are, where src has more variety"},
     {"feed-by-expression", 0, LK_OPT_FLAG, AT(by_expression), "no", 0, 0, NULL, NULL,

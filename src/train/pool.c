@@ -38,6 +38,8 @@ static bool place(lk_pool_face *f, const lk_face *face, const lk_swap_config *c)
     f->mirrored_to_model = lk_affine_multiply(m, mirror);
     f->points = face->crop_points;
     f->yaw = face->pose.yaw;
+    memcpy(f->mean, face->mean, sizeof f->mean);
+    memcpy(f->std, face->std, sizeof f->std);
     lk_landmarks_expression(&face->crop_points, &f->mouth, &f->eyes);
     f->id = face->id;
     f->side = face->size;

@@ -75,11 +75,13 @@ static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room,
     lk_augment a = {.flip = b->now.options.flip ? FLIP_PROBABILITY : 0, .mirror = b->mirror[i]};
     a.warp = b->now.options.warp / 100;
     if (pool == s->pools[0]) a.scale = b->now.options.src_scale / 100;
+    if (pool == s->pools[0] && b->now.options.color_transfer)
+        a.colors_of = &s->pools[1]->faces[lk_rng_below(&rng, (uint32_t)s->pools[1]->count)];
     size_t pixels = (size_t)s->resolution * (size_t)s->resolution, at = (size_t)i * pixels;
     lk_image crop;
     if (!lk_pool_crop(pool, b->faces[i], &crop, err)) return false;
     bool ok = lk_sample_make(room, &pool->faces[b->faces[i]], &crop, &a, &rng, b->warped + 3 * at, b->target + 3 * at,
-                             b->mask + at, err);
+                             b->mask + at, b->now.objective.features > 0 ? b->features + at : NULL, err);
     lk_image_free(&crop);
     return ok;
 }
@@ -156,7 +158,7 @@ int lk_sampler_threads(void) { return lk_threads() < MOST_THREADS ? lk_threads()
 
 size_t lk_sampler_bytes(int batch, int resolution, int threads) {
     size_t numbers = 2 * (size_t)batch * (size_t)resolution * (size_t)resolution;
-    return (size_t)(threads + AHEAD) * numbers * (3 + 3 + 1) * sizeof(float);
+    return (size_t)(threads + AHEAD) * numbers * (3 + 3 + 1 + 1) * sizeof(float);
 }
 
 static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
@@ -169,9 +171,10 @@ static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
         b->warped = lk_alloc(samples * pixels, 3 * sizeof(float), err);
         b->target = lk_alloc(samples * pixels, 3 * sizeof(float), err);
         b->mask = lk_alloc(samples * pixels, sizeof(float), err);
+        b->features = lk_alloc(samples * pixels, sizeof(float), err);
         b->faces = lk_alloc(samples, sizeof(int), err);
         b->mirror = lk_alloc(samples, sizeof(bool), err);
-        if (!b->warped || !b->target || !b->mask || !b->faces || !b->mirror) return false;
+        if (!b->warped || !b->target || !b->mask || !b->features || !b->faces || !b->mirror) return false;
         lk_queue_push(s->empty, b);
     }
     return s->empty != NULL;
@@ -222,6 +225,7 @@ void lk_sampler_stop(lk_sampler *s) {
         free(s->batches[i].warped);
         free(s->batches[i].target);
         free(s->batches[i].mask);
+        free(s->batches[i].features);
         free(s->batches[i].faces);
         free(s->batches[i].mirror);
     }

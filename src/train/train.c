@@ -221,6 +221,8 @@ static void fill_inputs(lk_nn_exec *e, const lk_batch *b, int resolution) {
     memcpy(lk_nn_data(e, lk_nn_find(e, "warped")), b->warped, 3 * numbers * sizeof(float));
     memcpy(lk_nn_data(e, lk_nn_find(e, "target")), b->target, 3 * numbers * sizeof(float));
     memcpy(lk_nn_data(e, lk_nn_find(e, "mask")), b->mask, numbers * sizeof(float));
+    lk_nn_t features = lk_nn_find(e, "features");
+    if (features >= 0) memcpy(lk_nn_data(e, features), b->features, numbers * sizeof(float));
 }
 
 /* Another batch or loss needs another graph; a save comes first, in case there is no memory for it. */

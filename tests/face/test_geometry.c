@@ -79,6 +79,10 @@ static void test_golden(void **state) {
         int inner, count = differing(&mask, filled, size, &inner);
         assert_int_equal(inner, 0); /* OpenCV also draws the outline, so its masks are up to a pixel wider */
         assert_true(count < 8 * size);
+        test_ok(lk_face_features(&q, &mask, &err), &err);
+        take(&r, filled, (size_t)size * (size_t)size);
+        count = differing(&mask, filled, size, &inner);
+        assert_true(inner < size / 8 && count < 4 * size); /* ours are polygons, a hundredth smaller than circles */
         free(filled);
         lk_image_free(&mask);
     }
@@ -101,6 +105,9 @@ static void test_degenerate(void **state) {
     lk_image mask;
     test_ok(lk_image_alloc(&mask, 8, 8, 1, LK_F32, &err), &err);
     assert_false(lk_face_hull(&p, &mask, &err));
+    assert_int_equal(err.code, LK_ERR_FORMAT);
+    p.p[39].y = INFINITY;
+    assert_false(lk_face_features(&p, &mask, &err));
     assert_int_equal(err.code, LK_ERR_FORMAT);
     lk_image_free(&mask);
     test_ok(lk_image_alloc(&mask, 8, 8, 3, LK_U8, &err), &err);

@@ -70,3 +70,8 @@ with open(f"{OUT}/face_geometry.bin", "wb") as f:
         f.write(p.tobytes() + np.array([kind, size], np.int32).tobytes() + np.array(scale).tobytes())
         f.write(m.tobytes() + mirrored.astype(np.float32).tobytes())
         f.write(np.ascontiguousarray(mask[size:-size, size:-size]).tobytes())
+        mask[:] = 0
+        for a, b, share in ((36, 39, 0.75), (42, 45, 0.75), (48, 54, 0.6)):
+            middle, radius = (crop[a] + crop[b]) / 2 + size, share * np.hypot(*(crop[a] - crop[b]))
+            cv2.circle(mask, np.round(middle * 256).astype(int).tolist(), int(round(radius * 256)), 1, -1, cv2.LINE_8, 8)
+        f.write(np.ascontiguousarray(mask[size:-size, size:-size]).tobytes())

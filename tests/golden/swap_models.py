@@ -224,6 +224,11 @@ def shrink(x, size):
     return F.avg_pool2d(x, x.shape[2] // size)
 
 
+def feature_losses(case, images, targets, features):
+    """Of pictures in [0, 1]."""
+    return [case["features"] * ((x - t) * f).abs().mean() for x, t, f in zip(images, targets, features)]
+
+
 def fixed_losses(model, case, images, masks, targets, true_masks):
     sums = []
     for side in range(2):
@@ -280,8 +285,9 @@ def make_inputs(resolution, n):
     at = torch.linspace(-1, 1, resolution)
     y, x = torch.meshgrid(at, at, indexing="ij")
     masks = [((x / (0.6 + 0.05 * i))**2 + (y / (0.95 - 0.05 * i))**2 < 1).float()[None] for i in range(2 * n)]
+    features = (((x - 0.3)**2 + (y + 0.2)**2 < 0.04) | ((x + 0.3)**2 + (y + 0.2)**2 < 0.05)).float()[None]
     return dict(warped=smooth_noise(rng, 2 * n, 3, resolution, 6), target=smooth_noise(rng, 2 * n, 3, resolution, 6),
-                mask=torch.stack(masks))
+                mask=torch.stack(masks), features=torch.stack([features] * (2 * n)))
 
 
 inputs = {(64, 2): make_inputs(64, 2), (64, 1): make_inputs(64, 1), (80, 1): make_inputs(80, 1)}
@@ -303,10 +309,10 @@ def statistics(model):
     return result
 
 
-def case(name, t, batch, masks=True, loss="dssim", pixel_loss=False, face_style=0, background_style=0, iteration=10000,
-         steps=10, rate=5e-5, epsilon=1e-7):
+def case(name, t, batch, masks=True, loss="dssim", pixel_loss=False, face_style=0, background_style=0, features=0,
+         iteration=10000, steps=10, rate=5e-5, epsilon=1e-7):
     entry = dict(name=name, table=t, batch=batch, masks=masks, loss=loss, pixel_loss=pixel_loss, face_style=face_style,
-                 background_style=background_style, iteration=iteration, rate=rate, epsilon=epsilon)
+                 background_style=background_style, features=features, iteration=iteration, rate=rate, epsilon=epsilon)
     data = inputs[(t["resolution"], batch)]
     model = Model(t, masks, torch.float32)
     own = (lambda v: 2 * v - 1) if t["wide"] else (lambda v: v)
@@ -317,6 +323,10 @@ def case(name, t, batch, masks=True, loss="dssim", pixel_loss=False, face_style=
         images, drawn = model.draw(src, dst)
         args = model, entry, images, drawn, data["target"].split(batch), data["mask"].split(batch)
         sums = sae_losses(*args, iteration + step) if t["wide"] else fixed_losses(*args)
+        if features:
+            shown = [(p[-1] + 1) / 2 if t["wide"] else p[-1] for p in images[:2]]
+            extra = feature_losses(entry, shown, data["target"].split(batch), data["features"].split(batch))
+            sums = [s + e for s, e in zip(sums, extra)]
         entry["losses"].append([float(s) for s in sums])
         for v in model.p.values():
             v.grad = None
@@ -346,12 +356,14 @@ for name in MODELS:
     case(name, small, 2)
     if "lighter" in name or name == "df":  # df's layers are h128's
         continue
+    case(name + ", features", small, 2, features=30)
     case(name + ", pixel loss", small, 2, pixel_loss=True)
     case(name + ", no mask", small, 2, masks=False)
 for inner in ("df", "liae"):
     small, styled = sae(inner, 64, 16, 4), dict(face_style=10, background_style=4)
     for loss in ("dssim", "pixel", "smooth"):
         case(f"sae {inner}, {loss}", small, 2, True, loss)
+    case(f"sae {inner}, smooth, features, styles", small, 2, True, "smooth", features=30, **styled)
     case(f"sae {inner}, smooth, no mask", small, 2, False, "smooth")
     case(f"sae {inner}, dssim, styles", small, 2, True, "dssim", **styled)
     case(f"sae {inner}, pixel, styles, no mask", small, 2, False, "pixel", **styled)

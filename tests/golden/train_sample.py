@@ -185,9 +185,20 @@ def make(jpeg, points, size, face_type, resolution, rng, extra_scale):
     return sample(image, u + moved[..., 0], v + moved[..., 1]), sample(image, u, v), mask
 
 
+def transfer_colors(rgb, face, like):
+    """Mean and deviation in Lab of face `like`; the two faces' figures are those of the test."""
+    def figures(i):
+        return np.array([45 + 10 * i, 12 - 6 * i, 9]), np.array([9 + 3 * i, 4, 5 + 7 * i])
+
+    (m, s), (m2, s2) = figures(face), figures(like)
+    lab = cv2.cvtColor(rgb.astype(np.float32), cv2.COLOR_RGB2Lab)
+    lab = (lab - m) * np.clip(s2 / s, 0.5, 2) + m2
+    return np.clip(cv2.cvtColor(lab.astype(np.float32), cv2.COLOR_Lab2RGB), 0, 1)
+
+
 def main(folder):
     random = np.random.default_rng(1)
-    for case, (size, face_type, resolution) in enumerate([(256, "half", 64), (88, "full", 64)]):
+    for case, (size, face_type, resolution) in enumerate([(256, "half", 64), (88, "full", 64), (88, "full", 64)]):
         base = np.c_[np.r_[0.49 - 0.55 * np.cos(np.linspace(0, np.pi, 17)), MEAN[:, 0]],
                      np.r_[0.25 + 0.85 * np.sin(np.linspace(0, np.pi, 17)), MEAN[:, 1]]]
         all_samples = []
@@ -202,7 +213,11 @@ def main(folder):
             for i in range(2 * BATCH):
                 rng = Rng(SEED, 1 << 60 | ITERATION << 12 | i)
                 extra = SRC_SCALE / 100 if i < BATCH else 0
-                all_samples.append(make(jpeg, points.astype(float), size, face_type, resolution, rng, extra))
+                like = rng.below(2) if case == 2 and i < BATCH else face
+                warped, target, mask = make(jpeg, points.astype(float), size, face_type, resolution, rng, extra)
+                if case == 2 and i < BATCH:
+                    warped, target = (transfer_colors(p, face, like) for p in (warped, target))
+                all_samples.append((warped, target, mask))
         with open(os.path.join(folder, f"train_sample_{case}.f32"), "wb") as f:
             for warped, target, mask in all_samples:
                 for part in (warped, target, mask):

@@ -181,7 +181,8 @@ static void run_case(const json_t *c) {
     lk_swap_objective o = {.loss = index_of(lk_loss_names, text(c, "loss")),
                            .pixel_loss = yes(c, "pixel_loss"),
                            .face_style = number(c, "face_style"),
-                           .background_style = number(c, "background_style")};
+                           .background_style = number(c, "background_style"),
+                           .features = number(c, "features")};
     int batch = (int)number(c, "batch"), iteration = (int)number(c, "iteration");
     lk_nn_graph *g = lk_swap_build_training(&t, lk_swap_terms(&config, &o, iteration), batch, &err);
     lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.train = true}, &err) : NULL;
@@ -194,6 +195,7 @@ static void run_case(const json_t *c) {
     fill(e, places, "warped", "warped", 0);
     fill(e, places, "target", "target", 0);
     fill(e, places, "mask", "mask", 0);
+    if (o.features > 0) fill(e, places, "features", "features", 0);
     lk_nn_adam adam = lk_swap_optimizer(&config), recipe = {5e-5f, 0.5f, 0.999f, 1e-7f};
     assert_memory_equal(&adam, &recipe, sizeof adam);
     adam.rate = (float)number(c, "rate");

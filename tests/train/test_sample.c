@@ -35,6 +35,10 @@ static void make_set(const char *path, int kase, int size) {
         f->points = f->crop_points;
         f->frame_to_crop = (lk_affine){{{1, 0, 0}, {0, 1, 0}}};
         f->bounds = lk_landmarks_bounds(&f->points);
+        const float mean[] = {45 + 10 * (float)i, 12 - 6 * (float)i, 9},
+                    std[] = {9 + 3 * (float)i, 4, 5 + 7 * (float)i};
+        memcpy(f->mean, mean, sizeof mean);
+        memcpy(f->std, std, sizeof std);
         test_ok(lk_faceset_add(set, f, jpeg, jpeg_size, &err), &err);
         free(points);
         free(jpeg);
@@ -55,12 +59,13 @@ static double mean_difference(const float *a, const float *b, size_t n) {
     return sum;
 }
 
-/* A large crop of a full face for a half model, which is averaged down, and a small one for a full model. */
+/* A large crop of a full face for a half model, which is averaged down, and a small one for a full model; that one also with
+ * src in dst's colours. */
 static void test_samples(void **state) {
     (void)state;
-    static const int sizes[] = {256, 88};
-    static const char *const types[] = {"half", "full"};
-    for (int kase = 0; kase < 2; kase++) {
+    static const int sizes[] = {256, 88, 88};
+    static const char *const types[] = {"half", "full", "full"};
+    for (int kase = 0; kase < 3; kase++) {
         lk_error err = {0};
         char *folder = test_folder(), *path = lk_path_join(folder, "a.faces", NULL);
         make_set(path, kase, sizes[kase]);
@@ -78,6 +83,7 @@ static void test_samples(void **state) {
         o.seed = 7;
         o.batch = BATCH;
         o.src_scale = 10;
+        o.color_transfer = kase == 2;
         test_ok(lk_settings_start(&s, &objective, &o, &err) &&
                     lk_pool_open(&src, "src", &paths, &c, 0, LK_MIB(64), &err) &&
                     lk_pool_open(&dst, "dst", &paths, &c, 0, LK_MIB(64), &err),
@@ -91,10 +97,11 @@ static void test_samples(void **state) {
         for (int i = 0; i < 2 * BATCH; i++) {
             const float *want = all + (size_t)(b->faces[i] * 2 * BATCH + i) * 7 * pixels;
             const float *warped = b->warped + (size_t)i * 3 * pixels, *target = b->target + (size_t)i * 3 * pixels;
-            /* JPEG decoders and roundings of the averaged crop may differ by a level. */
-            assert_true(largest_difference(warped, want, 3 * pixels) < 0.02);
+            /* JPEG decoders and roundings of the averaged crop may differ by a level; OpenCV's Lab comes from a table. */
+            double most = kase == 2 ? 0.06 : 0.02;
+            assert_true(largest_difference(warped, want, 3 * pixels) < most);
             assert_true(mean_difference(warped, want, 3 * pixels) < 0.002);
-            assert_true(largest_difference(target, want + 3 * pixels, 3 * pixels) < 0.02);
+            assert_true(largest_difference(target, want + 3 * pixels, 3 * pixels) < most);
             assert_true(mean_difference(target, want + 3 * pixels, 3 * pixels) < 0.002);
             /* Centres of pixels that lie on an edge may fall to either side. */
             assert_true(mean_difference(b->mask + (size_t)i * pixels, want + 6 * pixels, pixels) < 0.001);

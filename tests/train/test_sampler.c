@@ -278,6 +278,30 @@ static void test_what_options_change(void **state) {
     assert_true(d[0] > 0.01 && d[2] > 0.01);
 }
 
+/* Eyes and mouth lie inside the face and are a small part of it; they are drawn where they count. */
+static void test_features(void **state) {
+    (void)state;
+    static const char *const set[] = {"batch", "4", "feature-power", "0@0,10@1", NULL};
+    lk_settings s = settings_with(set);
+    lk_error err = {0};
+    lk_sampler *a = start(&s, 0, 0, 1);
+    for (int step = 0; step < 2; step++) {
+        lk_batch *x = lk_sampler_next(a, &err);
+        test_ok(x != NULL, &err);
+        double inside = 0, outside = 0;
+        for (size_t i = 0; i < 8 * 64 * 64; i++) {
+            assert_true(x->features[i] >= 0 && x->features[i] <= 1);
+            *(x->mask[i] > 0.5f ? &inside : &outside) += (double)x->features[i] / (8 * 64 * 64);
+        }
+        if (step == 0)
+            assert_true(inside == 0 && outside == 0);
+        else
+            assert_true(inside > 0.03 && inside < 0.25 && outside < 0.02);
+        lk_sampler_give_back(a, x);
+    }
+    lk_sampler_stop(a);
+}
+
 /* Without a warp, input and target are one picture. */
 static void test_no_warp(void **state) {
     (void)state;
@@ -330,6 +354,7 @@ int main(void) {
         cmocka_unit_test(test_several_facesets),
         cmocka_unit_test(test_by_yaw),
         cmocka_unit_test(test_by_expression),
+        cmocka_unit_test(test_features),
         cmocka_unit_test(test_swap_sides),
         cmocka_unit_test(test_what_options_change),
         cmocka_unit_test(test_no_warp),
