@@ -42,6 +42,7 @@ typedef struct lk_train_options {
     int64_t preview_every; /* iterations between pictures of preview/history; 0: none */
     int64_t backup_every_iterations; /* 0: none */
     double backup_every;             /* seconds of training; 0: none */
+    int64_t evaluate_every;          /* iterations between evaluations on faces that `holdout` keeps; 0: none */
 } lk_train_options;
 extern const lk_option lk_train_option_table[]; /* over lk_train_options */
 
@@ -181,6 +182,8 @@ bool lk_model_restore(const char *model_dir, const char *backup,
 bool lk_model_swap_sides(const char *model_dir, bool *swapped, lk_error *err); /* the option, from what it is now */
 /* Losses over iterations as a PNG: smoothed, on a logarithmic scale, with changes of options marked. */
 bool lk_model_plot(const char *model_dir, const char *png, int width, int height, lk_error *err);
+/* What --evaluate-every found over iterations (evaluation.csv) as a PNG. */
+bool lk_model_plot_evaluation(const char *model_dir, const char *png, int width, int height, lk_error *err);
 /* The pictures of preview/history as a video. */
 bool lk_model_timelapse(const char *model_dir, const char *output, double fps, lk_error *err);
 

@@ -53,12 +53,18 @@ static const cli_command model_info = {
 
 typedef struct picture {
     char *output;
+    int of;
     int width, height;
     double fps;
 } picture;
 
+enum { LOSSES, EVALUATION };
+static const char *const of_names[] = {"losses", "evaluation", NULL};
+
 static const lk_option plot_table[] = {
     {"output", 'o', LK_OPT_STRING, offsetof(picture, output), NULL, 0, 0, NULL, "LOSS.png", "where the picture goes"},
+    {"of", 0, LK_OPT_ENUM, offsetof(picture, of), "losses", 0, 0, of_names, "WHAT",
+     "losses, or what --evaluate-every measured"},
     {"width", 0, LK_OPT_INT, offsetof(picture, width), "1200", 200, 8192, NULL, "PX", "of the picture"},
     {"height", 0, LK_OPT_INT, offsetof(picture, height), "600", 150, 8192, NULL, "PX", "of the picture"},
     {0},
@@ -78,15 +84,19 @@ static bool tell_output(cli_call *call, const char *output, lk_error *err) {
 
 static bool plot(cli_call *call, lk_error *err) {
     const picture *p = call->values;
+    bool (*draw)(const char *, const char *, int, int, lk_error *) =
+        p->of == EVALUATION ? lk_model_plot_evaluation : lk_model_plot;
     return cli_need(call, p->output, "-o LOSS.png", err) &&
-           lk_model_plot(folder_of(call), p->output, p->width, p->height, err) && tell_output(call, p->output, err);
+           draw(folder_of(call), p->output, p->width, p->height, err) && tell_output(call, p->output, err);
 }
 
 static const cli_command model_plot = {
     .name = "plot",
-    .purpose = "losses over iterations as a picture, changes of options marked",
+    .purpose = "losses or evaluations over iterations as a picture",
     .usage = "MODEL_DIR -o LOSS.png [options]",
-    .examples = "  likeness model plot anna-to-ben -o loss.png",
+    .about = "Losses are smoothed, on a logarithmic scale; where options changed there is a mark.",
+    .examples = "  likeness model plot anna-to-ben -o loss.png\n"
+                "  likeness model plot anna-to-ben --of evaluation -o quality.png",
     .next = "  likeness train MODEL_DIR --set NAME=VALUE",
     .least_words = 1,
     .most_words = 1,

@@ -1,4 +1,4 @@
-/* Faces of both sides, drawn by a trained model for its evaluation. */
+/* Faces of both sides, drawn for an evaluation: by a saved model, or by the network that is being trained. */
 #include "evaluate.h"
 
 #include <stdlib.h>
@@ -6,44 +6,67 @@
 
 #define BATCH 8
 
-static float *tensor(const lk_drawing *d, const char *name) { return lk_nn_data(d->exec, lk_nn_find(d->exec, name)); }
-
-bool lk_drawing_open(lk_drawing *d, const char *dir, const lk_record *r, const lk_pool *src, const lk_pool *dst,
-                     lk_error *err) {
-    *d = (lk_drawing){
-        .batch = BATCH, .resolution = r->config.resolution, .masks = r->config.learn_mask, .pools = {src, dst}};
+bool lk_drawing_open(lk_drawing *d, const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err) {
+    *d = (lk_drawing){.batch = BATCH, .resolution = c->resolution, .masks = c->learn_mask, .pools = {src, dst}};
     size_t pixels = (size_t)d->resolution * (size_t)d->resolution * BATCH;
-    bool ok = (d->exec = lk_record_predictor(r, dir, BATCH, true, err)) != NULL &&
-              (d->room = lk_sample_room_new(d->resolution, err)) != NULL &&
-              (d->composite = lk_alloc(3 * pixels, sizeof(float), err)) != NULL;
-    for (int s = 0; ok && s < 2; s++)
-        ok = (d->hull[s] = lk_alloc(pixels, sizeof(float), err)) != NULL &&
-             (d->points[s] = lk_alloc(BATCH, sizeof(lk_landmarks), err)) != NULL;
-    if (!ok) {
-        lk_drawing_close(d);
-        return false;
-    }
-    d->faces[0] = tensor(d, "src_face");
-    d->faces[1] = tensor(d, "face");
-    d->again[0] = tensor(d, "src");
-    d->again[1] = tensor(d, "dst");
-    d->swap = tensor(d, "swap");
-    if (!d->masks) return true;
-    d->mask[0] = tensor(d, "src_mask");
-    d->mask[1] = tensor(d, "dst_mask");
-    d->swap_mask = tensor(d, "mask");
-    return true;
+    float **pictures[] = {&d->composite, &d->swap, &d->faces[0], &d->faces[1], &d->again[0], &d->again[1]};
+    float **planes[] = {&d->hull[0], &d->hull[1], &d->mask[0], &d->mask[1], &d->swap_mask};
+    bool ok = (d->room = lk_sample_room_new(d->resolution, err)) != NULL;
+    for (size_t i = 0; ok && i < LK_COUNT(pictures); i++)
+        ok = (*pictures[i] = lk_alloc(3 * pixels, sizeof(float), err)) != NULL;
+    for (size_t i = 0; ok && i < LK_COUNT(planes); i++)
+        ok = (*planes[i] = lk_alloc(pixels, sizeof(float), err)) != NULL;
+    for (int s = 0; ok && s < 2; s++) ok = (d->points[s] = lk_alloc(BATCH, sizeof(lk_landmarks), err)) != NULL;
+    if (!ok) lk_drawing_close(d);
+    return ok;
 }
 
 void lk_drawing_close(lk_drawing *d) {
     for (int s = 0; s < 2; s++) {
+        free(d->faces[s]);
+        free(d->again[s]);
+        free(d->mask[s]);
         free(d->hull[s]);
         free(d->points[s]);
     }
+    free(d->swap);
+    free(d->swap_mask);
     free(d->composite);
     lk_sample_room_free(d->room);
     lk_nn_free(d->exec);
     *d = (lk_drawing){0};
+}
+
+/* Of the prediction graph: a whole batch at a time. */
+static void put(lk_drawing *d, const char *name, const float *from) {
+    lk_nn_t t = lk_nn_find(d->exec, name);
+    memcpy(lk_nn_data(d->exec, t), from, lk_nn_count(lk_nn_shape_in(d->exec, t)) * sizeof(float));
+}
+
+static void take(lk_drawing *d, const char *name, float *to) {
+    lk_nn_t t = lk_nn_find(d->exec, name);
+    if (t >= 0) memcpy(to, lk_nn_data(d->exec, t), lk_nn_count(lk_nn_shape_in(d->exec, t)) * sizeof(float));
+}
+
+static bool predict(lk_drawing *d, lk_error *err) {
+    put(d, "src_face", d->faces[0]);
+    put(d, "face", d->faces[1]);
+    if (!lk_nn_run(d->exec, err)) return false;
+    take(d, "src", d->again[0]);
+    take(d, "dst", d->again[1]);
+    take(d, "swap", d->swap);
+    take(d, "src_mask", d->mask[0]);
+    take(d, "dst_mask", d->mask[1]);
+    take(d, "mask", d->swap_mask);
+    return true;
+}
+
+/* By the network in training: only what was asked for. */
+static bool draw_in_training(lk_drawing *d, int src_count, int dst_count, lk_error *err) {
+    const lk_portraits src = {d->faces[0], d->again[0], d->mask[0]}, dst = {d->faces[1], d->again[1], d->mask[1]},
+                       swap = {d->faces[1], d->swap, d->swap_mask};
+    return (src_count == 0 || lk_network_draw(d->network, src_count, &src, NULL, err)) &&
+           (dst_count == 0 || lk_network_draw(d->network, dst_count, &swap, &dst, err));
 }
 
 static bool cut(lk_drawing *d, int side, int place, int face, lk_error *err) {
@@ -68,7 +91,7 @@ bool lk_draw_faces(lk_drawing *d, const int *src, int src_count, const int *dst,
     for (int s = 0; s < 2; s++)
         for (int i = 0; i < counts[s]; i++)
             if (!cut(d, s, i, faces[s][i], err)) return false;
-    if (!lk_nn_run(d->exec, err)) return false;
+    if (!(d->network ? draw_in_training(d, src_count, dst_count, err) : predict(d, err))) return false;
     const float *mask = d->masks ? d->swap_mask : d->hull[1];
     size_t count = 3 * (size_t)d->resolution * (size_t)d->resolution * (size_t)d->batch;
     for (size_t i = 0; i < count; i++) d->composite[i] = d->faces[1][i] + mask[i / 3] * (d->swap[i] - d->faces[1][i]);

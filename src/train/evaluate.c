@@ -25,7 +25,8 @@ typedef struct before {
     lk_landmarks swap_points, target_points;
 } before;
 
-typedef struct evaluation {
+typedef struct lk_judge {
+    double holdout;
     lk_pool pools[2];
     int *chosen[2], counts[2];
     lk_drawing drawing;
@@ -33,7 +34,7 @@ typedef struct evaluation {
     lk_case *cases;
     sums s;
     before before;
-} evaluation;
+} lk_judge;
 
 /* ---- Faces ----------------------------------------------------------------------------------------------- */
 
@@ -63,7 +64,7 @@ static bool to_bytes(const float *picture, int resolution, lk_image *rgb, lk_err
 }
 
 /* Adds the descriptor, made of length 1; also gives it in `own`. */
-static bool identity(evaluation *e, const lk_image *rgb, const lk_landmarks *points, double *to, float *own,
+static bool identity(lk_judge *e, const lk_image *rgb, const lk_landmarks *points, double *to, float *own,
                      lk_error *err) {
     if (!lk_face_descriptor(e->nets, rgb, points, own, err)) return false;
     double norm = 0;
@@ -109,7 +110,7 @@ typedef struct sighting {
 } sighting;
 
 /* The mesh network looks at the target, then where that was found at target and swap alike. */
-static bool look(evaluation *e, const lk_image *target, const lk_image *swap, const lk_landmarks *points, sighting *f,
+static bool look(lk_judge *e, const lk_image *target, const lk_image *swap, const lk_landmarks *points, sighting *f,
                  lk_error *err) {
     lk_mesh mesh, again;
     float presence;
@@ -138,7 +139,7 @@ static bool look(evaluation *e, const lk_image *target, const lk_image *swap, co
 
 /* ---- One face -------------------------------------------------------------------------------------------- */
 
-static bool reconstruction(evaluation *e, int side, int place, lk_error *err) {
+static bool reconstruction(lk_judge *e, int side, int place, lk_error *err) {
     lk_drawing *d = &e->drawing;
     size_t pixels = (size_t)d->resolution * (size_t)d->resolution, at = pixels * (size_t)place;
     const float *again = d->again[side] + 3 * at, *face = d->faces[side] + 3 * at, *hull = d->hull[side] + at;
@@ -152,7 +153,7 @@ static bool reconstruction(evaluation *e, int side, int place, lk_error *err) {
 }
 
 /* Motion against the face before, when that is of the frame before. */
-static void motion(evaluation *e, int face, int place, const sighting *f) {
+static void motion(lk_judge *e, int face, int place, const sighting *f) {
     lk_drawing *d = &e->drawing;
     const lk_pool_face *faces = e->pools[1].faces, *now = &faces[face];
     before *b = &e->before;
@@ -183,7 +184,7 @@ static void motion(evaluation *e, int face, int place, const sighting *f) {
     memcpy(b->target, d->faces[1] + at, numbers * sizeof(float));
 }
 
-static bool source_face(evaluation *e, int place, lk_error *err) {
+static bool source_face(lk_judge *e, int place, lk_error *err) {
     lk_drawing *d = &e->drawing;
     size_t at = 3 * (size_t)d->resolution * (size_t)d->resolution * (size_t)place;
     float own[LK_DESCRIPTOR];
@@ -195,7 +196,7 @@ static bool source_face(evaluation *e, int place, lk_error *err) {
 }
 
 /* All faces of src were seen before the first of dst, so a swap's likeness to them is known at once. */
-static bool target_face(evaluation *e, int number, int place, lk_error *err) {
+static bool target_face(lk_judge *e, int number, int place, lk_error *err) {
     lk_drawing *d = &e->drawing;
     size_t at = 3 * (size_t)d->resolution * (size_t)d->resolution * (size_t)place;
     const lk_landmarks *points = &d->points[1][place];
@@ -218,7 +219,7 @@ static bool target_face(evaluation *e, int number, int place, lk_error *err) {
     return true;
 }
 
-static bool one_side(evaluation *e, int side, lk_error *err) {
+static bool one_side(lk_judge *e, int side, lk_error *err) {
     const int *chosen = e->chosen[side];
     int count = e->counts[side], batch = e->drawing.batch;
     for (int first = 0; first < count; first += batch) {
@@ -242,7 +243,7 @@ static double dot(const double *a, const double *b) {
 static double share(double sum, double count) { return count > 0 ? sum / count : NAN; }
 
 /* The mean cosine of all pairs follows from the sums of unit vectors; a face makes no pair with itself. */
-static void summarise(const evaluation *e, lk_evaluation *r) {
+static void summarise(const lk_judge *e, lk_evaluation *r) {
     const sums *s = &e->s;
     double n[2] = {s->faces[0], s->faces[1]};
     for (int i = 0; i < 2; i++) {
@@ -266,16 +267,65 @@ static void summarise(const evaluation *e, lk_evaluation *r) {
     r->jitter = share(s->jitter, s->moving);
 }
 
-static bool open_pools(evaluation *e, const lk_record *r, const lk_strings *src, const lk_strings *dst, double holdout,
+static bool open_pools(lk_judge *e, const lk_swap_config *c, const lk_strings *src, const lk_strings *dst,
                        lk_error *err) {
     const lk_strings *paths[2] = {src, dst};
     static const char *const names[] = {"src", "dst"};
     for (int i = 0; i < 2; i++) {
-        bool ok = holdout > 0 ? lk_pool_open_held_out(&e->pools[i], names[i], paths[i], &r->config, holdout, err)
-                              : lk_pool_open(&e->pools[i], names[i], paths[i], &r->config, 0, 0, err);
+        bool ok = e->holdout > 0 ? lk_pool_open_held_out(&e->pools[i], names[i], paths[i], c, e->holdout, err)
+                                 : lk_pool_open(&e->pools[i], names[i], paths[i], c, 0, 0, err);
         if (!ok) return false;
     }
     return true;
+}
+
+static bool prepare(lk_judge *e, const lk_swap_config *c, int max, lk_error *err) {
+    for (int i = 0; i < 2; i++)
+        if ((e->counts[i] = choose(e->pools[i].count, max, &e->chosen[i], err)) < 0) return false;
+    size_t numbers = 3 * (size_t)c->resolution * (size_t)c->resolution;
+    return (e->before.composite = lk_alloc(numbers, sizeof(float), err)) &&
+           (e->before.target = lk_alloc(numbers, sizeof(float), err)) &&
+           (e->cases = lk_alloc((size_t)e->counts[1], sizeof *e->cases, err)) && (e->nets = lk_face_nets_open(err)) &&
+           lk_drawing_open(&e->drawing, c, &e->pools[0], &e->pools[1], err);
+}
+
+lk_judge *lk_judge_new(const lk_swap_config *c, const lk_strings *src, const lk_strings *dst, double holdout, int max,
+                       lk_error *err) {
+    lk_judge *e = lk_alloc(1, sizeof *e, err);
+    if (!e) return NULL;
+    e->holdout = holdout;
+    if (open_pools(e, c, src, dst, err) && prepare(e, c, max, err)) return e;
+    lk_judge_free(e);
+    return NULL;
+}
+
+void lk_judge_free(lk_judge *e) {
+    if (!e) return;
+    for (int i = 0; i < 2; i++) {
+        lk_pool_close(&e->pools[i]);
+        free(e->chosen[i]);
+    }
+    lk_drawing_close(&e->drawing);
+    lk_face_nets_close(e->nets);
+    free(e->cases);
+    free(e->before.composite);
+    free(e->before.target);
+    free(e);
+}
+
+/* By what the drawing draws with. */
+static bool judge(lk_judge *e, int64_t iteration, lk_evaluation *result, lk_error *err) {
+    e->s = (sums){0};
+    e->before.face = -1;
+    if (!one_side(e, 0, err) || !one_side(e, 1, err)) return false;
+    *result = (lk_evaluation){.iteration = iteration, .holdout = e->holdout};
+    summarise(e, result);
+    return true;
+}
+
+bool lk_judge_network(lk_judge *e, lk_network *n, int64_t iteration, lk_evaluation *result, lk_error *err) {
+    e->drawing.network = n;
+    return judge(e, iteration, result, err);
 }
 
 static bool held_out(const lk_record *r, const char *dir, bool seen, double *holdout, lk_error *err) {
@@ -290,48 +340,25 @@ static bool held_out(const lk_record *r, const char *dir, bool seen, double *hol
         dir);
 }
 
-static void release(evaluation *e) {
-    for (int i = 0; i < 2; i++) {
-        lk_pool_close(&e->pools[i]);
-        free(e->chosen[i]);
-    }
-    lk_drawing_close(&e->drawing);
-    lk_face_nets_close(e->nets);
-    free(e->cases);
-    free(e->before.composite);
-    free(e->before.target);
-    free(e);
-}
-
-static bool prepare(evaluation *e, const char *dir, const lk_record *r, int max, lk_error *err) {
-    for (int i = 0; i < 2; i++)
-        if ((e->counts[i] = choose(e->pools[i].count, max, &e->chosen[i], err)) < 0) return false;
-    size_t numbers = 3 * (size_t)r->config.resolution * (size_t)r->config.resolution;
-    e->before.face = -1;
-    return (e->before.composite = lk_alloc(numbers, sizeof(float), err)) &&
-           (e->before.target = lk_alloc(numbers, sizeof(float), err)) &&
-           (e->cases = lk_alloc((size_t)e->counts[1], sizeof *e->cases, err)) && (e->nets = lk_face_nets_open(err)) &&
-           lk_drawing_open(&e->drawing, dir, r, &e->pools[0], &e->pools[1], err);
+static bool judge_save(const lk_record *r, const char *dir, const lk_strings *src, const lk_strings *dst,
+                       const lk_evaluate_options *o, lk_evaluation *result, lk_error *err) {
+    double holdout;
+    if (!held_out(r, dir, o->seen, &holdout, err)) return false;
+    lk_judge *e = lk_judge_new(&r->config, src, dst, holdout, o->max, err);
+    bool ok = e && (e->drawing.exec = lk_record_predictor(r, dir, e->drawing.batch, true, err)) &&
+              judge(e, r->iteration, result, err) &&
+              (!o->sheet || lk_evaluation_sheet(&e->drawing, e->cases, e->counts[1], o->sheet, err));
+    lk_judge_free(e);
+    return ok;
 }
 
 bool lk_evaluate(const char *model_dir, const lk_strings *src, const lk_strings *dst, const lk_evaluate_options *o,
                  lk_evaluation *result, lk_error *err) {
-    evaluation *e = lk_alloc(1, sizeof *e, err);
-    if (!e) return false;
     lk_record r = {0};
     bool found = false, ok = lk_folder_open(model_dir, &r, false, &found, err);
-    *result = (lk_evaluation){0};
     if (ok && !found)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model (there is no model.json): train one first", model_dir);
-    ok = ok && held_out(&r, model_dir, o->seen, &result->holdout, err) &&
-         open_pools(e, &r, src, dst, result->holdout, err) && prepare(e, model_dir, &r, o->max, err) &&
-         one_side(e, 0, err) && one_side(e, 1, err);
-    if (ok) {
-        result->iteration = r.iteration;
-        summarise(e, result);
-        if (o->sheet) ok = lk_evaluation_sheet(&e->drawing, e->cases, e->counts[1], o->sheet, err);
-    }
+    ok = ok && judge_save(&r, model_dir, src, dst, o, result, err);
     lk_record_free(&r);
-    release(e);
     return ok;
 }

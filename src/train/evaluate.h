@@ -4,23 +4,25 @@
 
 #include "internal.h"
 
-/* Faces that a model draws: the pictures of one batch. Each [N, R, R, 3] or [N, R, R]; masks NULL when not learned. */
+/* Faces that a model draws: the pictures of one batch. Each [N, R, R, 3] or [N, R, R]; masks of no meaning when none is
+ * learned. */
 typedef struct lk_drawing {
-    lk_nn_exec *exec;
+    lk_nn_exec *exec;    /* draws: a prediction graph of this batch (owned), or, when set, */
+    lk_network *network; /* the one in training */
     int batch, resolution;
     bool masks;
     lk_sample_room *room;
-    const lk_pool *pools[2];         /* src, dst */
-    float *faces[2];                 /* as they are; owned by exec */
-    const float *again[2], *mask[2]; /* reconstructions of src and dst */
-    const float *swap, *swap_mask;
+    const lk_pool *pools[2];   /* src, dst */
+    float *faces[2];           /* as they are */
+    float *again[2], *mask[2]; /* reconstructions of src and dst */
+    float *swap, *swap_mask;
     float *hull[2];   /* of the landmarks */
     float *composite; /* the swap within its mask, dst around it */
     lk_landmarks *points[2];
 } lk_drawing;
 
-bool lk_drawing_open(lk_drawing *d, const char *dir, const lk_record *r, const lk_pool *src, const lk_pool *dst,
-                     lk_error *err);
+/* The caller then says what draws. */
+bool lk_drawing_open(lk_drawing *d, const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err);
 void lk_drawing_close(lk_drawing *d);
 /* Draws up to `batch` faces of each side, by index; fewer of one side leave that side's rest empty. */
 bool lk_draw_faces(lk_drawing *d, const int *src, int src_count, const int *dst, int dst_count, lk_error *err);

@@ -7,7 +7,7 @@
 /* ---- Settings: every option as text, by iteration (settings.c) ------------------------------------------- */
 
 #define LK_MOST_STEPS    16
-#define LK_MOST_SETTINGS 32
+#define LK_MOST_SETTINGS 48
 #define LK_SETTING_TEXT  (LK_MOST_STEPS * 48)
 
 typedef struct lk_setting_step {
@@ -43,7 +43,7 @@ void lk_setting_text(const lk_setting *s, char text[LK_SETTING_TEXT]);
 bool lk_setting_kept(const lk_setting *s); /* stored with the model; the others are of one run */
 bool lk_settings_at(const lk_settings *s, int64_t iteration, lk_now_set *now, lk_error *err);
 /* The largest value that a number takes from `iteration` on. */
-int lk_settings_largest_batch(const lk_settings *s, int64_t iteration);
+double lk_settings_largest(const lk_settings *s, const char *name, int64_t iteration);
 
 /* A recipe's lines to `set`, in order. */
 bool lk_recipe_apply(const char *recipe, bool (*set)(void *user, const char *name, const char *value, lk_error *err),
@@ -297,6 +297,34 @@ bool lk_measure_ssim(const float *picture, const float *truth, const float *mask
 double lk_measure_iou(const float *a, const float *b, size_t count);
 /* Mean absolute difference of pictures under the mask. */
 double lk_measure_difference(const float *a, const float *b, const float *mask, int resolution);
+
+/* ---- Evaluation while training (evaluate.c, evaluations.c) ----------------------------------------------- */
+
+typedef struct lk_judge lk_judge; /* the faces and networks that judge a model */
+/* Up to `max` faces of each side, of those that are held out at this percentage; of all at 0. */
+lk_judge *lk_judge_new(const lk_swap_config *c, const lk_strings *src, const lk_strings *dst, double holdout, int max,
+                       lk_error *err);
+/* The network as it is now, drawing by itself. */
+bool lk_judge_network(lk_judge *j, lk_network *n, int64_t iteration, lk_evaluation *result, lk_error *err);
+void lk_judge_free(lk_judge *j);
+
+/* evaluation.csv: a row for each evaluation of a model's life, in order of iterations. */
+typedef struct lk_evaluations {
+    struct lk_judged {
+        double seconds; /* of training, of the model's life */
+        lk_evaluation figures;
+    } * rows;
+    int count;
+    char *path;
+} lk_evaluations;
+/* Rows of iterations after `last` are not there: training went back before them. */
+bool lk_evaluations_open(lk_evaluations *e, const char *dir, int64_t last, lk_error *err);
+void lk_evaluations_cut(lk_evaluations *e, int64_t last);
+/* Writes the file anew, beside, and renames it. */
+bool lk_evaluations_add(lk_evaluations *e, const lk_evaluation *figures, double seconds, lk_error *err);
+void lk_evaluations_close(lk_evaluations *e);
+bool lk_evaluations_plot(const lk_evaluations *e, const char *png, int width, int height,
+                         lk_error *err); /* evaluate_plot.c; of one row or more */
 
 /* ---- Is it still learning? (watch.c) --------------------------------------------------------------------- */
 

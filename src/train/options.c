@@ -45,5 +45,7 @@ const lk_option lk_train_option_table[] = {
      "keep a backup every so many iterations; 0: none"},
     {"backup-every", 0, LK_OPT_DURATION, AT(backup_every), "0", 0, 1e9, NULL, "TIME",
      "keep a backup after so much training; 0: none"},
+    {"evaluate-every", 0, LK_OPT_U64, AT(evaluate_every), "0", 0, 0, NULL, "N",
+     "measure every so many iterations on faces that --holdout keeps; 0: never"},
     {0},
 };

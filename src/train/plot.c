@@ -1,5 +1,6 @@
 /* Losses over a model's life as a picture: each side smoothed over its noise, on a logarithmic scale, with lines where
  * options changed. */
+#include "ink.h"
 #include "internal.h"
 #include "likeness/media.h"
 
@@ -25,51 +26,8 @@ typedef struct plot {
     double least_x, most_x, least_y, most_y; /* y: log10 of the loss */
 } plot;
 
-typedef struct color {
-    uint8_t r, g, b;
-} color;
-
-static const color paper = {255, 255, 255}, ink = {40, 40, 40}, grid_ink = {225, 225, 225}, mark_ink = {150, 110, 190};
-static const color sides[2] = {{30, 100, 200}, {220, 110, 20}};
-static const color pale[2] = {{190, 210, 240}, {248, 220, 190}};
-
-/* ---- Ink ------------------------------------------------------------------------------------------------- */
-
-static void dot(lk_image *m, int x, int y, color c) {
-    if (x < 0 || y < 0 || x >= m->width || y >= m->height) return;
-    uint8_t *p = lk_row_u8(m, y) + 3 * x;
-    p[0] = c.r;
-    p[1] = c.g;
-    p[2] = c.b;
-}
-
-static void line(lk_image *m, double x0, double y0, double x1, double y1, color c) {
-    int steps = (int)fmax(1, ceil(fmax(fabs(x1 - x0), fabs(y1 - y0))));
-    for (int i = 0; i <= steps; i++) {
-        double t = (double)i / steps;
-        dot(m, (int)lround(x0 + t * (x1 - x0)), (int)lround(y0 + t * (y1 - y0)), c);
-    }
-}
-
-/* 3×5 pixels a letter, drawn twice as large; one octal digit a row. */
-#define GLYPH 8 /* pixels from letter to letter */
-static const char letters[] = "0123456789abcdefghijklmnopqrstuvwxyz-.,=/:@%+";
-static const char *const glyphs[] = {"75557", "26227", "71747", "71717", "55711", "74717", "74757", "71111", "75757",
-                                     "75717", "25755", "65656", "34443", "65556", "74747", "74744", "34553", "55755",
-                                     "72227", "11152", "55655", "44447", "57755", "65555", "25552", "65644", "25563",
-                                     "65655", "34216", "72222", "55557", "55552", "55775", "55255", "55222", "71247",
-                                     "00700", "00002", "00024", "07070", "11244", "02020", "25743", "51245", "02720"};
-
-static void text(lk_image *m, int x, int y, const char *s, color c) {
-    for (; *s; s++, x += GLYPH) {
-        const char *at = strchr(letters, *s >= 'A' && *s <= 'Z' ? *s - 'A' + 'a' : *s);
-        if (!at) continue;
-        for (int k = 0; k < 60; k++) {
-            int gx = k % 6, gy = k / 6;
-            if ((glyphs[at - letters][gy / 2] - '0') >> (2 - gx / 2) & 1) dot(m, x + gx, y + gy, c);
-        }
-    }
-}
+static const lk_color sides[2] = {{30, 100, 200}, {220, 110, 20}};
+static const lk_color pale[2] = {{190, 210, 240}, {248, 220, 190}};
 
 /* ---- Where things lie ------------------------------------------------------------------------------------ */
 
@@ -108,8 +66,8 @@ static void draw_loss_scale(plot *p) {
         last = y;
         char label[32];
         snprintf(label, sizeof label, "%.4g", value);
-        line(&p->image, LEFT, y, p->image.width - RIGHT - 1, y, grid_ink);
-        text(&p->image, LEFT - 6 - (int)strlen(label) * GLYPH, (int)y - 5, label, ink);
+        lk_ink_line(&p->image, LEFT, y, p->image.width - RIGHT - 1, y, lk_grid_ink);
+        lk_ink_text(&p->image, LEFT - 6 - (int)strlen(label) * LK_GLYPH, (int)y - 5, label, lk_ink);
     }
 }
 
@@ -122,21 +80,21 @@ static void draw_iteration_scale(plot *p) {
         char label[32];
         snprintf(label, sizeof label, "%.0f", at);
         double x = place_x(p, at);
-        int width = (int)strlen(label) * GLYPH, left = (int)x - width / 2;
+        int width = (int)strlen(label) * LK_GLYPH, left = (int)x - width / 2;
         if (left + width > p->image.width) left = p->image.width - width;
-        line(&p->image, x, TOP, x, p->image.height - BOTTOM, grid_ink);
-        text(&p->image, left, p->image.height - BOTTOM + 8, label, ink);
+        lk_ink_line(&p->image, x, TOP, x, p->image.height - BOTTOM, lk_grid_ink);
+        lk_ink_text(&p->image, left, p->image.height - BOTTOM + 8, label, lk_ink);
     }
-    text(&p->image, LEFT, p->image.height - 14, "iteration", ink);
+    lk_ink_text(&p->image, LEFT, p->image.height - 14, "iteration", lk_ink);
 }
 
 static void draw_mark(plot *p, double iteration, const char *label, int *count) {
     if (iteration < p->least_x || iteration > p->most_x || *count >= MOST_MARKS) return;
     double x = place_x(p, iteration);
-    int width = (int)strlen(label) * GLYPH, left = (int)x + 3;
+    int width = (int)strlen(label) * LK_GLYPH, left = (int)x + 3;
     if (left + width > p->image.width) left = (int)x - 3 - width;
-    for (int y = TOP; y < p->image.height - BOTTOM; y += 3) dot(&p->image, (int)x, y, mark_ink);
-    text(&p->image, left, TOP - 38 + *count % 3 * 12, label, mark_ink);
+    for (int y = TOP; y < p->image.height - BOTTOM; y += 3) lk_ink_dot(&p->image, (int)x, y, lk_mark_ink);
+    lk_ink_text(&p->image, left, TOP - 38 + *count % 3 * 12, label, lk_mark_ink);
     ++*count;
 }
 
@@ -162,8 +120,8 @@ static void draw_marks(plot *p, const lk_record *r) {
 static void draw_points(plot *p) {
     for (int side = 0; side < 2; side++)
         for (int i = 0; i < p->count; i++)
-            dot(&p->image, (int)lround(place_x(p, p->rows[i].iteration)),
-                (int)lround(place_y(p, log10(fmax(p->rows[i].loss[side], 1e-9)))), pale[side]);
+            lk_ink_dot(&p->image, (int)lround(place_x(p, p->rows[i].iteration)),
+                       (int)lround(place_y(p, log10(fmax(p->rows[i].loss[side], 1e-9)))), pale[side]);
 }
 
 static void draw_line(plot *p, int side) {
@@ -173,8 +131,8 @@ static void draw_line(plot *p, int side) {
         mean += (p->rows[i].loss[side] - mean) * fmax(weight, 1.0 / (i + 1));
         double x = place_x(p, p->rows[i].iteration), y = place_y(p, log10(fmax(mean, 1e-9)));
         if (i > 0) {
-            line(&p->image, x0, y0, x, y, sides[side]);
-            line(&p->image, x0, y0 + 1, x, y + 1, sides[side]);
+            lk_ink_line(&p->image, x0, y0, x, y, sides[side]);
+            lk_ink_line(&p->image, x0, y0 + 1, x, y + 1, sides[side]);
         }
         x0 = x;
         y0 = y;
@@ -183,19 +141,19 @@ static void draw_line(plot *p, int side) {
 
 static void draw(plot *p, const lk_record *r) {
     find_range(p);
-    for (int y = 0; y < p->image.height; y++)
-        for (int x = 0; x < p->image.width; x++) dot(&p->image, x, y, paper);
+    lk_ink_clear(&p->image);
     draw_loss_scale(p);
     draw_iteration_scale(p);
     draw_marks(p, r);
     draw_points(p);
     draw_line(p, 0);
     draw_line(p, 1);
-    line(&p->image, LEFT, TOP, LEFT, p->image.height - BOTTOM, ink);
-    line(&p->image, LEFT, p->image.height - BOTTOM, p->image.width - RIGHT - 1, p->image.height - BOTTOM, ink);
-    text(&p->image, LEFT, 4, "loss", ink);
-    text(&p->image, LEFT + 6 * GLYPH, 4, "src", sides[0]);
-    text(&p->image, LEFT + 10 * GLYPH, 4, "dst", sides[1]);
+    lk_ink_line(&p->image, LEFT, TOP, LEFT, p->image.height - BOTTOM, lk_ink);
+    lk_ink_line(&p->image, LEFT, p->image.height - BOTTOM, p->image.width - RIGHT - 1, p->image.height - BOTTOM,
+                lk_ink);
+    lk_ink_text(&p->image, LEFT, 4, "loss", lk_ink);
+    lk_ink_text(&p->image, LEFT + 6 * LK_GLYPH, 4, "src", sides[0]);
+    lk_ink_text(&p->image, LEFT + 10 * LK_GLYPH, 4, "dst", sides[1]);
 }
 
 /* ---- history.csv ----------------------------------------------------------------------------------------- */

@@ -212,7 +212,7 @@ lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_se
     s->turn = turn;
     s->thread_count = threads;
     s->batch_count = threads + AHEAD;
-    if (start(s, lk_settings_largest_batch(settings, iteration), err)) return s;
+    if (start(s, (int)lk_settings_largest(settings, "batch", iteration), err)) return s;
     lk_sampler_stop(s);
     return NULL;
 }

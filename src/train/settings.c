@@ -8,7 +8,7 @@
 /* Of one run: not stored with the model. */
 static const char *const of_a_run[] = {"time", "device"};
 /* Read once, when training starts: they cannot follow a schedule. */
-static const char *const fixed_in_a_run[] = {"time", "iterations", "seed", "device"};
+static const char *const fixed_in_a_run[] = {"time", "iterations", "seed", "device", "holdout"};
 
 static bool among(const char *const *names, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)
@@ -164,12 +164,12 @@ bool lk_settings_at(const lk_settings *s, int64_t iteration, lk_now_set *now, lk
     return true;
 }
 
-int lk_settings_largest_batch(const lk_settings *s, int64_t iteration) {
-    const lk_setting *batch = lk_settings_find(s, "batch");
-    int largest = 1;
-    for (int k = 0; k < batch->count; k++) {
-        bool over = k + 1 < batch->count && batch->steps[k + 1].from <= iteration;
-        int value = atoi(batch->steps[k].value);
+double lk_settings_largest(const lk_settings *s, const char *name, int64_t iteration) {
+    const lk_setting *item = lk_settings_find(s, name);
+    double largest = 0;
+    for (int k = 0; k < item->count; k++) {
+        bool over = k + 1 < item->count && item->steps[k + 1].from <= iteration;
+        double value = atof(item->steps[k].value);
         if (!over && value > largest) largest = value;
     }
     return largest;

@@ -10,6 +10,7 @@
 #define RECENT       100  /* iterations whose mean loss is told */
 #define NEWS_EVERY   0.25 /* seconds */
 #define MOST_RETURNS 3    /* to the last save, when training collapses */
+#define MOST_JUDGED  50   /* faces of each side in an evaluation on the way */
 
 typedef struct recent {
     float src[RECENT], dst[RECENT];
@@ -26,6 +27,8 @@ typedef struct trainer {
     lk_network network;
     lk_preview *preview;
     lk_history history;
+    lk_judge *judge; /* where evaluations are to come */
+    lk_evaluations evaluations;
 
     int64_t first, saved_iteration;
     double start, saved_at, backup_at; /* of the clock */
@@ -138,6 +141,30 @@ static void keep_preview(trainer *t) {
     draw_preview(t, name);
 }
 
+static double seconds_of_life(const trainer *t) { return t->earlier_seconds + lk_now() - t->start; }
+
+static void tell_evaluation(const lk_evaluation *e) {
+    lk_log(LK_LOG_INFO,
+           "iteration %lld, unseen faces: SSIM of src %.3f, of dst %.3f; the swap is %.2f like src (src itself %.2f), "
+           "%.2f "
+           "like dst; landmarks off by %.1f %%",
+           (long long)e->iteration, e->reconstruction[0].ssim, e->reconstruction[1].ssim, e->swap_src, e->src_src,
+           e->swap_dst, e->landmarks);
+}
+
+/* Into evaluation.csv and its plot. An evaluation that fails ends no training. */
+static void evaluate(trainer *t) {
+    lk_error err = {0};
+    lk_evaluation figures;
+    char *png = lk_path_join(t->job->model_dir, "evaluation.png", &err);
+    bool ok = png && lk_judge_network(t->judge, &t->network, t->record.iteration, &figures, &err);
+    if (ok) tell_evaluation(&figures);
+    ok = ok && lk_evaluations_add(&t->evaluations, &figures, seconds_of_life(t), &err) &&
+         lk_evaluations_plot(&t->evaluations, png, 1200, 720, &err);
+    if (!ok && err.code != LK_ERR_INTERRUPTED) lk_log(LK_LOG_WARN, "no evaluation this time: %s", err.message);
+    free(png);
+}
+
 /* Of several processes one writes. */
 static bool writes(const trainer *t) { return lk_nn_peers_rank(t->job->peers) == 0; }
 
@@ -147,7 +174,7 @@ static bool save(trainer *t, lk_error *err) {
         t->saved_iteration = t->record.iteration;
         return true;
     }
-    t->record.seconds = t->earlier_seconds + lk_now() - t->start;
+    t->record.seconds = seconds_of_life(t);
     t->record.optimizer_steps = lk_nn_steps(t->network.exec);
     if (!lk_history_sync(&t->history, err)) return false;
     t->record.history_bytes = t->history.bytes;
@@ -185,6 +212,7 @@ static void save_on_the_way(trainer *t, bool backup) {
 /* While the loss leaps nothing is saved: it may not come back, and the last save is what training returns to. */
 static void between_steps(trainer *t, const lk_train_options *o) {
     bool backup = backup_is_due(t, o);
+    if (t->judge && is_multiple(t->record.iteration, o->evaluate_every)) evaluate(t);
     if (t->watch.leapt == 0 && (backup || save_is_due(t, o)))
         save_on_the_way(t, backup);
     else if (preview_wanted)
@@ -263,8 +291,8 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     t->record.iteration++;
     t->record.position += b->now.options.batch;
     note_losses(&t->losses, src, dst);
-    return !writes(t) || lk_history_add(&t->history, t->record.iteration, t->earlier_seconds + lk_now() - t->start,
-                                        (double)src, (double)dst, b->now.options.batch, err);
+    return !writes(t) || lk_history_add(&t->history, t->record.iteration, seconds_of_life(t), (double)src, (double)dst,
+                                        b->now.options.batch, err);
 }
 
 static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
@@ -312,6 +340,7 @@ static bool go_back(trainer *t, lk_error *err) {
     bool ok = lk_network_load(&t->network, t->job->model_dir, &saved, err) &&
               (!writes(t) || lk_history_open(&t->history, t->job->model_dir, saved.history_bytes, err)) &&
               start_sampler(t, err);
+    lk_evaluations_cut(&t->evaluations, saved.iteration);
     t->watch = (lk_watch){0};
     t->saved_iteration = t->told_iteration = saved.iteration;
     lk_record_free(&saved);
@@ -381,6 +410,18 @@ static bool in_turn(trainer *t, bool before, lk_error *err) {
     return writes(t) == before || lk_nn_peers_broadcast(t->job->peers, &sign, sizeof sign, err);
 }
 
+/* Whoever wants evaluations is told at once when there can be none. */
+static bool open_judge(trainer *t, const lk_now_set *now, lk_error *err) {
+    const lk_record *r = &t->record;
+    if (!writes(t) || !lk_evaluations_open(&t->evaluations, t->job->model_dir, r->iteration, err)) return !writes(t);
+    if (!(lk_settings_largest(&r->settings, "evaluate-every", r->iteration) > 0)) return true;
+    if (!(now->options.holdout > 0))
+        return lk_fail(err, LK_ERR_USAGE,
+                       "--evaluate-every needs faces that training does not show: say --holdout 5 as well");
+    t->judge = lk_judge_new(&r->config, &r->src, &r->dst, now->options.holdout, MOST_JUDGED, err);
+    return t->judge != NULL;
+}
+
 static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     const char *dir = t->job->model_dir;
     lk_record *r = &t->record;
@@ -393,6 +434,7 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;
+    if (!open_judge(t, now, err)) return false;
     t->network.peers = t->job->peers;
     if (!divides(t, now->options.batch, err) ||
         !lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
@@ -409,6 +451,8 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
 static void close_all(trainer *t, bool begun) {
     lk_sampler_stop(t->sampler);
     lk_preview_free(t->preview);
+    lk_judge_free(t->judge);
+    lk_evaluations_close(&t->evaluations);
     lk_network_free(&t->network);
     lk_pool_close(&t->src);
     lk_pool_close(&t->dst);

