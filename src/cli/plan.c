@@ -6,13 +6,16 @@
 typedef struct values {
     uint64_t memory;
     bool device;
-    int batch, precision;
+    int batch, precision, optimizer_memory;
     lk_swap_config config;
     lk_swap_objective objective;
 } values;
 
 /* In the order of lk_nn_precision. */
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
+
+/* In the order of lk_nn_states. */
+static const char *const states_names[] = {"full", "short", NULL};
 
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
@@ -22,6 +25,8 @@ static const lk_option own[] = {
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply"},
+    {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
+     "how Adam keeps its states"},
     {0},
 };
 
@@ -102,7 +107,7 @@ static void say_device(const cli_call *call) {
 
 static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
-    lk_train_options o = {.batch = v->batch, .precision = v->precision};
+    lk_train_options o = {.batch = v->batch, .precision = v->precision, .optimizer_memory = v->optimizer_memory};
     uint64_t memory = v->memory ? v->memory : v->device ? lk_train_free_memory() : 0;
     if (v->device) say_device(call);
     return memory ? largest(call, v, &o, memory, err) : one(call, v, &o, err);

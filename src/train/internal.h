@@ -245,7 +245,7 @@ void lk_history_close(lk_history *h);
 
 typedef struct lk_network {
     lk_nn_exec *exec;
-    int batch, precision; /* batch: of all processes together */
+    int batch, precision, states; /* batch: of all processes together; lk_nn_precision; lk_nn_states */
     unsigned terms;
     lk_nn_peers *peers;
 } lk_network;

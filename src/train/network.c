@@ -48,7 +48,7 @@ int lk_device(int wanted) {
 
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
     return n->exec && n->batch == now->options.batch && n->precision == now->options.precision &&
-           n->terms == lk_swap_terms(c, &now->objective, iteration);
+           n->states == now->options.optimizer_memory && n->terms == lk_swap_terms(c, &now->objective, iteration);
 }
 
 /* Several processes train on processors; a GPU that was asked for is refused by the executor. */
@@ -107,6 +107,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
     const lk_nn_options o = {.train = true,
                              .seed = seed,
                              .precision = now->options.precision,
+                             .optimizer_memory = now->options.optimizer_memory,
                              .device = device_of(n, now->options.device),
                              .peers = n->peers};
     unsigned terms = lk_swap_terms(c, &now->objective, iteration);
@@ -119,6 +120,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         n->exec = NULL;
         n->batch = now->options.batch;
         n->precision = now->options.precision;
+        n->states = now->options.optimizer_memory;
         n->terms = terms;
         lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
         n->exec = g ? lk_nn_compile(g, &o, err) : NULL;

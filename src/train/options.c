@@ -5,6 +5,9 @@
 /* In the order of lk_nn_precision. */
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
+/* In the order of lk_nn_states. */
+static const char *const states_names[] = {"full", "short", NULL};
+
 /* In the order of lk_train_device. */
 static const char *const device_names[] = {"auto", "cpu", "gpu", NULL};
 
@@ -35,6 +38,8 @@ const lk_option lk_train_option_table[] = {
      "let the learning rate fall over so much at the end of --time, which brings out details; 0: not"},
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
+    {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
+     "how Adam keeps its two states of each number: full in 8 bytes, short in 3 where layers multiply bfloat16"},
     {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",
      "where to compute; auto is a GPU if any"},
     {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",

@@ -17,7 +17,8 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
                    lk_train_needs *needs, lk_error *err) {
     lk_swap_config whole = *c;
     if (!lk_swap_complete(&whole, err) || !lk_swap_objective_check(&whole, o, err)) return false;
-    const lk_nn_options training = {.train = true, .precision = options->precision};
+    const lk_nn_options training = {
+        .train = true, .precision = options->precision, .optimizer_memory = options->optimizer_memory};
     *needs = (lk_train_needs){
         .batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims, .program = PROGRAM};
     if (!plan_graph(lk_swap_training_graph(&whole, lk_swap_terms(&whole, o, 0), options->batch, err), &training,

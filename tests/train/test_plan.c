@@ -13,6 +13,25 @@ static lk_train_options options(int batch) {
     return o;
 }
 
+/* Adam's states in 3 bytes of 8, of all but biases, where layers multiply bfloat16. */
+static void test_short_states(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_swap_config c = tiny_config();
+    lk_swap_objective objective = {0};
+    lk_train_options o = options(4);
+    lk_train_needs full, few;
+    test_ok(lk_train_plan(&c, &objective, &o, &full, &err), &err);
+    o.optimizer_memory = LK_NN_STATES_SHORT;
+    test_ok(lk_train_plan(&c, &objective, &o, &few, &err), &err);
+    double share = (double)few.network.optimizer / (double)full.network.optimizer;
+    if (lk_nn_has_bf16())
+        assert_true(share > 0.37 && share < 0.42);
+    else
+        assert_true(share == 1);
+    assert_int_equal(full.total - few.total, full.network.optimizer - few.network.optimizer);
+}
+
 static lk_train_needs needs_of(const lk_swap_config *c, int batch) {
     lk_error err = {0};
     lk_swap_objective objective = {0};
@@ -41,8 +60,8 @@ static void test_network(void **state) {
         if (count > largest) largest = count;
     }
     assert_int_equal(n.transfer, largest * sizeof(float));
-    /* 3 of each side, 64×64 pixels of 3 + 3 + 1 numbers, in the 3 batches ahead and one for each thread */
-    assert_int_equal(n.samples, (size_t)(3 + lk_sampler_threads()) * 6 * 64 * 64 * 7 * sizeof(float));
+    /* 3 of each side, 64×64 pixels of 3 + 3 + 1 + 1 numbers, in the 3 batches ahead and one for each thread */
+    assert_int_equal(n.samples, (size_t)(3 + lk_sampler_threads()) * 6 * 64 * 64 * 8 * sizeof(float));
     assert_int_equal(n.total, m.total + n.samples + n.transfer + n.program);
     lk_nn_free(e);
     lk_nn_graph_free(g);
@@ -183,8 +202,9 @@ static void test_table(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_network),     cmocka_unit_test(test_largest), cmocka_unit_test(test_largest_batch),
-        cmocka_unit_test(test_much_memory), cmocka_unit_test(test_table),   cmocka_unit_test(test_measured),
+        cmocka_unit_test(test_network),     cmocka_unit_test(test_largest),      cmocka_unit_test(test_largest_batch),
+        cmocka_unit_test(test_much_memory), cmocka_unit_test(test_short_states), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_measured),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
