@@ -19,7 +19,16 @@ typedef enum lk_merge_mode {
     LK_MODE_RAW_MASK,       /* the mask, white on black */
     LK_MODE_RAW_PREDICTION, /* the prediction's whole square on black */
 } lk_merge_mode;
-typedef enum lk_mask_mode { LK_MASK_PREDICTED, LK_MASK_HULL, LK_MASK_PRODUCT } lk_mask_mode;
+typedef enum lk_mask_mode {
+    LK_MASK_PREDICTED,
+    LK_MASK_HULL, /* of dst's landmarks */
+    LK_MASK_PRODUCT,
+    LK_MASK_SEGMENTED, /* the next three are the faces file's (likeness/masks.h); a face without: its hull */
+    LK_MASK_TRAINED,
+    LK_MASK_PAINTED, /* or drawn as polygons */
+} lk_mask_mode;
+/* Which of the faces file's masks takes away what lies before the face, whatever the mask; a face without loses nothing. */
+typedef enum lk_cut_mode { LK_CUT_ANY, LK_CUT_SEGMENTED, LK_CUT_TRAINED, LK_CUT_PAINTED, LK_CUT_NONE } lk_cut_mode;
 typedef enum lk_color_mode {
     LK_COLOR_NONE,
     LK_COLOR_RCT, /* Reinhard et al. 2001, in Lab */
@@ -32,7 +41,8 @@ typedef enum lk_color_mode {
 /* Percentages are of the face's size (the square root of the mask's area) where they are lengths. */
 typedef struct lk_composite_options {
     int mode;                /* lk_merge_mode */
-    int mask;                /* lk_mask_mode: predicted, hull of dst's landmarks, or their product */
+    int mask;                /* lk_mask_mode */
+    int cut;                 /* lk_cut_mode */
     double erode;            /* percent by which the mask shrinks (negative: grows), −200 to 200 */
     double blur;             /* percent over which it fades, from its border inwards, 0 to 200 */
     int color;               /* lk_color_mode */
@@ -76,7 +86,7 @@ typedef struct lk_merge_options {
 } lk_merge_options;
 /* Over lk_merge_options. Its first entries are those of the composite alone, which a session may set. */
 extern const lk_option lk_merge_option_table[];
-#define LK_COMPOSITE_OPTION_COUNT 15
+#define LK_COMPOSITE_OPTION_COUNT 16
 
 /* Seconds, summed over threads: where the time goes. Decoding and encoding run beside; of them only the waiting counts. */
 typedef struct lk_merge_stages {

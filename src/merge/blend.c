@@ -12,6 +12,7 @@
 #define MAX_RATIO 2.0          /* by which a deviation of the colours of some pixels is brought to that of all */
 
 bool lk_mode_is_raw(int mode) { return mode >= LK_MODE_RAW_FACE; }
+bool lk_mode_shows_all(int mode) { return mode == LK_MODE_RAW_FACE || mode == LK_MODE_RAW_PREDICTION; }
 bool lk_mode_on_black(int mode) { return mode > LK_MODE_RAW_FACE; }
 
 bool lk_is_seamless(int mode) { return mode == LK_MODE_SEAMLESS || mode == LK_MODE_SEAMLESS_HIST_MATCH; }
@@ -30,15 +31,17 @@ lk_affine lk_output_grid(lk_affine frame_to_crop, int side, double percent) {
 
 /* What counts for colours: the whole crop, or what shows of the face and is face in dst too (background inside the mask
  * would spoil the statistics). `weights` stays without an image for the whole. */
-static bool color_weights(const lk_blend *b, const lk_face_images *f, bool whole, lk_image *weights, lk_error *err) {
+static bool color_weights(const lk_blend *b, const lk_face_images *f, const lk_composite_options *o, lk_image *weights,
+                          lk_error *err) {
     *weights = (lk_image){0};
-    if (whole) return true;
+    if (o->whole_color) return true;
     lk_image fine = {0};
     int n = f->original->width;
     lk_affine crop_to_alpha = lk_affine_multiply(lk_between_grids(n, b->alpha.width), f->frame_to_crop);
     double mean[4], std[4];
     bool ok = lk_image_copy(&b->alpha, &fine, err) && lk_mask_multiply_hull(&fine, f->points, crop_to_alpha, err) &&
-              lk_image_alloc(weights, n, n, 1, LK_F32, err) && lk_image_resize(&fine, weights, LK_AREA, err);
+              lk_mask_cut(&fine, f->masks, o->cut, 0, err) && lk_image_alloc(weights, n, n, 1, LK_F32, err) &&
+              lk_image_resize(&fine, weights, LK_AREA, err);
     if (ok) lk_image_mean_std(weights, NULL, mean, std);
     if (ok && mean[0] < 1e-3) ok = lk_image_resize(&b->alpha, weights, LK_AREA, err);
     lk_image_free(&fine);
@@ -54,7 +57,7 @@ bool lk_blend_colors(const lk_blend *b, const lk_face_images *f, const lk_compos
                      lk_error *err) {
     lk_image weights;
     double mean[4], std[4], share[4] = {1}, unused[4];
-    if (!color_weights(b, f, o->whole_color, &weights, err)) return false;
+    if (!color_weights(b, f, o, &weights, err)) return false;
     if (weights.data) lk_image_mean_std(&weights, NULL, share, unused);
     lk_image_mean_std(f->original, weights.data ? &weights : NULL, mean, std);
     colors->known = share[0] > 0;
@@ -113,8 +116,9 @@ bool lk_blend_mask(lk_blend *b, const lk_face_images *f, const lk_composite_opti
     lk_affine to_alpha = lk_between_grids(n, side);
     b->frame_to_alpha = lk_affine_multiply(to_alpha, b->frame_to_face);
     if (!lk_image_alloc(&b->alpha, side, side, 1, LK_F32, err)) return false;
-    if (o->mode != LK_MODE_RAW_FACE && o->mode != LK_MODE_RAW_PREDICTION)
-        return lk_mask_make(&b->alpha, f->mask, f->points, lk_affine_multiply(to_alpha, f->frame_to_crop), o, err);
+    if (!lk_mode_shows_all(o->mode))
+        return lk_mask_make(&b->alpha, f->mask, f->masks, f->points, lk_affine_multiply(to_alpha, f->frame_to_crop), o,
+                            err);
     for (int i = 0; i < side * side; i++) ((float *)b->alpha.data)[i] = 1;
     return true;
 }
@@ -126,7 +130,7 @@ bool lk_blend_correct(lk_blend *b, const lk_face_images *f, const lk_composite_o
     if (o->color == LK_COLOR_NONE && o->mode == LK_MODE_OVERLAY) return true;
     lk_image weights = {0}, target = {0};
     bool steady = lk_matches_colors(o) && f->pool && f->steady && f->steady->known;
-    bool ok = color_weights(b, f, o->whole_color, &weights, err) &&
+    bool ok = color_weights(b, f, o, &weights, err) &&
               (!steady || steady_target(f, weights.data ? &weights : NULL, &target, err)) &&
               correct(&b->face, b, f, steady ? &target : f->original, &weights, o, err);
     lk_image_free(&weights);

@@ -31,6 +31,7 @@ typedef struct lk_face_images {
     const lk_image *prediction, *mask, *original, *under, *boundary, *pool;
     lk_affine frame_to_crop;
     const lk_landmarks *points; /* in the frame */
+    const lk_image *masks;      /* [LK_FACE_MASKS] of the faces file, in the crop; NULL: none */
     const lk_colors *steady;
 } lk_face_images;
 
@@ -67,5 +68,6 @@ lk_rect lk_crop_window(lk_affine frame_to_crop, double x0, double y0, double x1,
 /* Raw modes on black wipe the frame first. */
 bool lk_mode_on_black(int mode);
 bool lk_mode_is_raw(int mode);
+bool lk_mode_shows_all(int mode); /* the whole square, without a mask */
 
 #endif

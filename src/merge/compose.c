@@ -16,7 +16,7 @@ static lk_composite_options options_of(const lk_merge_job *m, const lk_frame_job
         o = m->o->composite;
         lk_session_apply(m->session, job->index, layer, &o);
     }
-    if (m->people[f->person].no_mask) o.mask = LK_MASK_HULL;
+    if (m->people[f->person].no_mask && o.mask <= LK_MASK_PRODUCT) o.mask = LK_MASK_HULL;
     return o;
 }
 
@@ -26,7 +26,8 @@ static lk_face_images images_of(const lk_face_job *f) {
                             .original = &f->crop,
                             .under = f->under.data ? &f->under : NULL,
                             .frame_to_crop = f->frame_to_crop,
-                            .points = &f->points};
+                            .points = &f->points,
+                            .masks = f->masks};
 }
 
 static bool make_mask(const lk_merge_job *m, const lk_face_job *f, const lk_composite_options *o, lk_blend *b,
@@ -193,7 +194,8 @@ bool lk_finished_face(const lk_merge_job *m, lk_frame_job *const *around, int co
     lk_image boundary = {0}, pool = {0};
     *b = f->blend;
     b->face = b->alpha = b->original = (lk_image){0};
-    bool ok = find_shot(&s, m, around, count, own, f, err) && average_masks(&s, &b->alpha, err);
+    bool ok = find_shot(&s, m, around, count, own, f, err) && average_masks(&s, &b->alpha, err) &&
+              (lk_mode_shows_all(o.mode) || lk_mask_cut(&b->alpha, f->masks, o.cut, o.scale, err));
     if (ok && lk_is_seamless(o.mode) && s.count > 1) {
         ok = average_crops(&s, &boundary, err);
         images.boundary = &boundary;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "likeness/masks.h"
 #include "pipeline.h"
 
 void lk_stage_add(lk_merge_job *m, double *stage, double seconds) {
@@ -18,6 +19,7 @@ void lk_frame_job_free(lk_frame_job *job) {
         lk_image_free(&job->faces[i].under);
         lk_image_free(&job->faces[i].swap);
         lk_image_free(&job->faces[i].mask);
+        for (int k = 0; k < LK_FACE_MASKS; k++) lk_image_free(&job->faces[i].masks[k]);
         lk_blend_free(&job->faces[i].blend);
     }
     free(job->faces);
@@ -40,7 +42,7 @@ static bool add_person(lk_merge_job *m, const char *dir, size_t length, const ch
     p->type = (lk_face_type)config->face_type;
     p->batch = lk_model_batch(p->model) < LK_MERGE_BATCH ? lk_model_batch(p->model) : LK_MERGE_BATCH;
     p->no_mask = !config->learn_mask;
-    if (p->no_mask && m->o->composite.mask != LK_MASK_HULL)
+    if (p->no_mask && (m->o->composite.mask == LK_MASK_PREDICTED || m->o->composite.mask == LK_MASK_PRODUCT))
         lk_log(LK_LOG_INFO, "%s predicts no mask: the hull of the landmarks is used", p->dir);
     size_t pixels = (size_t)p->side * (size_t)p->side * (size_t)p->batch;
     p->faces = lk_alloc(pixels, 3 * sizeof(float), err);
@@ -159,6 +161,39 @@ static bool make_thumb(lk_face_job *f, lk_error *err) {
     return ok;
 }
 
+/* One of the faces file's masks, from its crop to the grid of this face's mask. */
+static bool take_mask(lk_merge_job *m, const lk_face *found, const lk_face_job *f, int side, unsigned kinds,
+                      lk_image *mask, lk_error *err) {
+    lk_image stored;
+    lk_affine back;
+    unsigned used;
+    int fine = lk_mask_side(side);
+    if (!lk_affine_invert(found->frame_to_crop, &back)) return true;
+    if (!lk_faceset_mask(m->cursor.set, found, kinds, &stored, &used, err)) return false;
+    lk_affine to_grid = lk_affine_multiply(lk_affine_multiply(lk_between_grids(side, fine), f->frame_to_crop), back);
+    bool ok = !used || (lk_image_alloc(mask, fine, fine, 1, LK_U8, err) &&
+                        lk_image_warp_affine(&stored, mask, to_grid, LK_BILINEAR, LK_BORDER_REPLICATE, err));
+    lk_image_free(&stored);
+    return ok;
+}
+
+static bool take_masks(lk_merge_job *m, const lk_frame_job *job, const lk_face *found, lk_face_job *f, int side,
+                       lk_error *err) {
+    static const unsigned kinds[LK_FACE_MASKS] = {
+        [LK_CUT_ANY] = LK_MASKS_ALL,
+        [LK_CUT_SEGMENTED] = LK_MASK_BIT(LK_MASK_KIND_SEGMENTED),
+        [LK_CUT_TRAINED] = LK_MASK_BIT(LK_MASK_KIND_TRAINED),
+        [LK_CUT_PAINTED] = LK_MASKS_BY_HAND,
+    };
+    /* a frame that is done again may need those of the way it was done before */
+    unsigned needed = m->session ? ~0u : lk_masks_needed(&job->options), has;
+    if (!lk_faceset_mask_kinds(m->cursor.set, found->id, &has, err)) return false;
+    for (int k = 0; k < LK_FACE_MASKS; k++)
+        if (needed & 1u << k && has & kinds[k] && !take_mask(m, found, f, side, kinds[k], &f->masks[k], err))
+            return false;
+    return true;
+}
+
 static bool add_face(lk_merge_job *m, lk_frame_job *job, const lk_face *found, int person, lk_error *err) {
     const lk_person *p = &m->people[person];
     lk_face_job *f = &job->faces[job->count];
@@ -171,7 +206,8 @@ static bool add_face(lk_merge_job *m, lk_frame_job *job, const lk_face *found, i
         lk_affine grid = lk_output_grid(f->frame_to_crop, p->side, job->options.scale);
         ok = lk_cut_crop(job->frame, grid, p->side, &f->under, err);
     }
-    return ok && make_thumb(f, err) && lk_image_alloc(&f->swap, p->side, p->side, 3, LK_F32, err) &&
+    return ok && take_masks(m, job, found, f, p->side, err) && make_thumb(f, err) &&
+           lk_image_alloc(&f->swap, p->side, p->side, 3, LK_F32, err) &&
            lk_image_alloc(&f->mask, p->side, p->side, 1, LK_F32, err);
 }
 

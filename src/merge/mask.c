@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+#include "blend.h"
+
 #define ALPHA_SIDE 256     /* pixels of the grid, at least */
 #define TAIL       0.02275 /* of a Gaussian beyond two deviations: the fade's ends are cut there */
 
@@ -62,14 +64,50 @@ static bool shape_mask(lk_image *alpha, const lk_composite_options *o, lk_error 
     return true;
 }
 
-bool lk_mask_make(lk_image *alpha, const lk_image *mask, const lk_landmarks *points, lk_affine frame_to_alpha,
-                  const lk_composite_options *o, lk_error *err) {
-    if (o->mask == LK_MASK_HULL) {
-        for (int i = 0; i < alpha->width * alpha->height; i++) ((float *)alpha->data)[i] = 1;
-    } else {
-        if (!mask || !mask->data) return lk_fail(err, LK_ERR_USAGE, "this model predicts no mask; use --mask hull");
-        if (!predicted_mask(mask, alpha, err)) return false;
+unsigned lk_masks_needed(const lk_composite_options *o) {
+    unsigned needed = o->cut == LK_CUT_NONE ? 0 : 1u << o->cut;
+    return o->mask < LK_MASK_SEGMENTED ? needed : needed | 1u << (o->mask - LK_MASK_SEGMENTED + LK_CUT_SEGMENTED);
+}
+
+/* The face's shape, of what the faces file has, or else the hull. */
+static bool given_mask(lk_image *alpha, const lk_image *given, const lk_landmarks *points, lk_affine frame_to_alpha,
+                       lk_error *err) {
+    for (int i = 0; i < alpha->width * alpha->height; i++)
+        ((float *)alpha->data)[i] = given && given->data ? (float)((const uint8_t *)given->data)[i] / 255 : 1;
+    return (given && given->data) || lk_mask_multiply_hull(alpha, points, frame_to_alpha, err);
+}
+
+/* What lies before the face stays where it is in the frame, even where the face is enlarged. */
+static bool cut_away(lk_image *alpha, const lk_image *cut, double scale, lk_error *err) {
+    lk_image moved = {0};
+    const lk_affine same = {{{1, 0, 0}, {0, 1, 0}}};
+    if (scale != 0 && (!lk_image_alloc(&moved, alpha->width, alpha->height, 1, LK_U8, err) ||
+                       !lk_image_warp_affine(cut, &moved, lk_output_grid(same, alpha->width, scale), LK_BILINEAR,
+                                             LK_BORDER_REPLICATE, err))) {
+        lk_image_free(&moved);
+        return false;
     }
-    if (o->mask != LK_MASK_PREDICTED && !lk_mask_multiply_hull(alpha, points, frame_to_alpha, err)) return false;
-    return shape_mask(alpha, o, err);
+    const uint8_t *left = moved.data ? moved.data : cut->data;
+    for (int i = 0; i < alpha->width * alpha->height; i++) ((float *)alpha->data)[i] *= (float)left[i] / 255;
+    lk_image_free(&moved);
+    return true;
+}
+
+bool lk_mask_make(lk_image *alpha, const lk_image *mask, const lk_image *masks, const lk_landmarks *points,
+                  lk_affine frame_to_alpha, const lk_composite_options *o, lk_error *err) {
+    bool ok;
+    if (o->mask == LK_MASK_PREDICTED || o->mask == LK_MASK_PRODUCT) {
+        if (!mask || !mask->data) return lk_fail(err, LK_ERR_USAGE, "this model predicts no mask; use --mask hull");
+        ok = predicted_mask(mask, alpha, err) &&
+             (o->mask == LK_MASK_PREDICTED || lk_mask_multiply_hull(alpha, points, frame_to_alpha, err));
+    } else {
+        const lk_image *given =
+            masks && o->mask >= LK_MASK_SEGMENTED ? &masks[o->mask - LK_MASK_SEGMENTED + LK_CUT_SEGMENTED] : NULL;
+        ok = given_mask(alpha, given, points, frame_to_alpha, err);
+    }
+    return ok && shape_mask(alpha, o, err);
+}
+
+bool lk_mask_cut(lk_image *alpha, const lk_image *masks, int cut, double scale, lk_error *err) {
+    return !masks || cut == LK_CUT_NONE || !masks[cut].data || cut_away(alpha, &masks[cut], scale, err);
 }

@@ -166,7 +166,7 @@ static double bytes_of_frame(const lk_merge_job *m) {
     double bytes = (double)m->info.width * m->info.height * (m->info.depth > 8 ? 3 : 1.5);
     for (int i = 0; i < m->person_count; i++) {
         double side = m->people[i].side, mask = fmax(side, 256);
-        bytes += 4 * (9 * side * side + mask * mask);
+        bytes += 4 * (9 * side * side + mask * mask) + 2 * mask * mask;
     }
     return bytes;
 }

@@ -3,7 +3,8 @@
 static const char *const mode_names[] = {
     "overlay",  "hist-match",    "hist-match-bw", "seamless",       "seamless-hist-match",
     "raw-face", "raw-face-mask", "raw-mask",      "raw-prediction", NULL};
-static const char *const mask_names[] = {"predicted", "hull", "product", NULL};
+static const char *const mask_names[] = {"predicted", "hull", "product", "segmented", "trained", "painted", NULL};
+static const char *const cut_names[] = {"any", "segmented", "trained", "painted", "none", NULL};
 static const char *const color_names[] = {"none", "rct", "mkl", "pca", "idt", "sot", NULL};
 static const char *const kernel_names[] = {"gaussian", "box", NULL};
 
@@ -13,7 +14,9 @@ const lk_option lk_merge_option_table[] = {
     {"mode", 0, LK_OPT_ENUM, AT(composite.mode), "overlay", 0, 0, mode_names, "MODE",
      "how the face goes into the frame; the raw modes show what was predicted"},
     {"mask", 0, LK_OPT_ENUM, AT(composite.mask), "predicted", 0, 0, mask_names, "MASK",
-     "where the face is: as predicted, the hull of dst's landmarks, or their product"},
+     "where the face is: as predicted, the hull of dst's landmarks, their product, or as the faces file says"},
+    {"cut", 0, LK_OPT_ENUM, AT(composite.cut), "any", 0, 0, cut_names, "MASK",
+     "which of the faces file's masks takes away what lies before the face, such as a hand (docs/masks.md)"},
     {"erode", 0, LK_OPT_FLOAT, AT(composite.erode), "0", -200, 200, NULL, "PERCENT",
      "shrink the mask by so much of the face's size; negative: grow it"},
     {"blur", 0, LK_OPT_FLOAT, AT(composite.blur), "12", 0, 200, NULL, "PERCENT",

@@ -8,6 +8,7 @@
 #include "blend.h"
 #include "choice.h"
 #include "cursor.h"
+#include "mask.h"
 #include "session.h"
 
 #define LK_MERGE_BATCH 8  /* faces a prediction */
@@ -21,6 +22,7 @@ typedef struct lk_face_job {
     lk_landmarks points;
     lk_affine frame_to_crop;
     lk_image crop, under, swap, mask; /* float: RGB [R, R], the same on the output's grid, RGB [R, R], [R, R] */
+    lk_image masks[LK_FACE_MASKS];    /* of the faces file, as far as they are needed; 8-bit, on the mask's grid */
     float thumb[LK_THUMB * LK_THUMB];
     lk_blend blend;
     lk_colors colors; /* of dst, where they are matched */
