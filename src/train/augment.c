@@ -127,6 +127,19 @@ static bool draw(lk_sample_room *r, bool (*part)(const lk_landmarks *, lk_image 
     return part(&points, &r->fine_mask, err) && lk_image_resize(&r->fine_mask, &coarse, LK_AREA, err);
 }
 
+/* Where it is face, and of that eyes and mouth: within the face's own mask, or the hull. */
+static bool draw_masks(lk_sample_room *r, const lk_pool_face *f, lk_affine crop_to_model, float *mask, float *features,
+                       lk_error *err) {
+    lk_image coarse = view_of(mask, r->resolution, 1);
+    bool ok = f->mask.data
+                  ? lk_image_warp_affine(&f->mask, &coarse, crop_to_model, LK_BILINEAR, LK_BORDER_CONSTANT, err)
+                  : draw(r, lk_face_hull, f, crop_to_model, mask, err);
+    if (!ok || !features) return ok;
+    if (!draw(r, lk_face_features, f, crop_to_model, features, err)) return false;
+    for (int i = 0; f->mask.data && i < r->resolution * r->resolution; i++) features[i] *= mask[i];
+    return true;
+}
+
 bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_augment *a, lk_rng *rng,
                     float *warped, float *target, float *mask, float *features, lk_error *err) {
     size_t pixels = (size_t)r->resolution * (size_t)r->resolution;
@@ -146,8 +159,7 @@ bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *cr
         transfer_colors(&to, f, a->colors_of);
         transfer_colors(&plain, f, a->colors_of);
     }
-    return draw(r, lk_face_hull, f, crop_to_model, mask, err) &&
-           (!features || draw(r, lk_face_features, f, crop_to_model, features, err));
+    return draw_masks(r, f, crop_to_model, mask, features, err);
 }
 
 bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, float *picture, lk_error *err) {

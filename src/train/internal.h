@@ -58,10 +58,11 @@ typedef struct lk_pool_face {
     int side;                              /* of the crop as it is used: large ones are averaged down */
     lk_affine to_model, mirrored_to_model; /* from crop to the model's input; the second shows the face mirrored */
     lk_landmarks points;                   /* in the crop */
-    float yaw;                             /* degrees */
-    float mean[3], std[3];                 /* of Lab inside the hull */
-    double mouth, eyes;                    /* lk_landmarks_expression */
-    int set;                               /* which of the facesets */
+    lk_image mask; /* 8-bit, of the crop as it is used: where it is face (likeness/masks.h); no data: within the hull */
+    float yaw;     /* degrees */
+    float mean[3], std[3]; /* of Lab inside the hull */
+    double mouth, eyes;    /* lk_landmarks_expression */
+    int set;               /* which of the facesets */
     int64_t id, source, frame;
 } lk_pool_face;
 

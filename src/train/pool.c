@@ -1,5 +1,6 @@
 /* All faces of one side, in memory: decoded where they fit, else as the JPEGs they are stored as. */
 #include "internal.h"
+#include "likeness/masks.h"
 #include "likeness/media.h"
 
 #include <math.h>
@@ -117,6 +118,23 @@ static bool grow(lk_pool *p, int64_t more, lk_error *err) {
     return true;
 }
 
+/* The mask that holds, where there is more than the hull. */
+static bool load_mask(lk_faceset *s, const lk_face *face, lk_pool_face *f, lk_error *err) {
+    unsigned kinds, used;
+    lk_image whole;
+    if (!lk_faceset_mask_kinds(s, face->id, &kinds, err)) return false;
+    if (!kinds) return true;
+    if (!lk_faceset_mask(s, face, LK_MASKS_ALL, &whole, &used, err)) return false;
+    if (f->side == face->size) {
+        f->mask = whole;
+        return true;
+    }
+    bool ok =
+        lk_image_alloc(&f->mask, f->side, f->side, 1, LK_U8, err) && lk_image_resize(&whole, &f->mask, LK_AREA, err);
+    lk_image_free(&whole);
+    return ok;
+}
+
 static bool load_face(lk_pool *p, int set, lk_faceset *s, const lk_face *face, const lk_swap_config *c, lk_error *err) {
     const char *path = p->paths->items[set];
     if ((int)face->type < c->face_type)
@@ -134,7 +152,7 @@ static bool load_face(lk_pool *p, int set, lk_faceset *s, const lk_face *face, c
                        (long long)face->id);
     if (!lk_faceset_jpeg(s, face->id, &f->jpeg, &f->jpeg_size, err)) return false;
     p->count++;
-    return true;
+    return load_mask(s, face, f, err);
 }
 
 static bool is_held_out(const lk_face *face, const lk_source *sources, int count, double holdout) {
@@ -177,13 +195,14 @@ static bool fill(lk_pool *p, const lk_swap_config *c, double holdout, size_t bud
     if (p->count < 2)
         return lk_fail(err, LK_ERR_USAGE, "%s has %d face%s in %s, and training needs at least 2 of each side",
                        p->side_name, p->count, p->count == 1 ? "" : "s", p->paths->items[0]);
-    size_t decoded = 0, stored = 0;
+    size_t decoded = 0, stored = 0, masks = 0;
     for (int i = 0; i < p->count; i++) {
         decoded += 3 * (size_t)p->faces[i].side * (size_t)p->faces[i].side;
         stored += p->faces[i].jpeg_size;
+        if (p->faces[i].mask.data) masks += (size_t)p->faces[i].side * (size_t)p->faces[i].side;
     }
-    p->decoded = decoded <= budget;
-    p->bytes = p->decoded ? decoded : stored;
+    p->decoded = decoded + masks <= budget;
+    p->bytes = (p->decoded ? decoded : stored) + masks;
     return !p->decoded || decode_all(p, err);
 }
 
@@ -207,6 +226,7 @@ void lk_pool_close(lk_pool *p) {
     for (int i = 0; p->faces && i < p->count; i++) {
         free(p->faces[i].jpeg);
         lk_image_free(&p->faces[i].crop);
+        lk_image_free(&p->faces[i].mask);
     }
     free(p->faces);
     *p = (lk_pool){0};
