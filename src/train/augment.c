@@ -162,9 +162,11 @@ bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *cr
     return draw_masks(r, f, crop_to_model, mask, features, err);
 }
 
-bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, float *picture, lk_error *err) {
+bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_pool_face *colors_of,
+                     float *picture, lk_error *err) {
     lk_image to = view_of(picture, r->resolution, 3);
     if (!lk_image_warp_affine(crop, &to, f->to_model, LK_BICUBIC, LK_BORDER_REPLICATE, err)) return false;
     clamp(picture, 3 * (size_t)r->resolution * (size_t)r->resolution);
+    if (colors_of) transfer_colors(&to, f, colors_of);
     return true;
 }

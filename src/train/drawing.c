@@ -70,11 +70,14 @@ static bool draw_in_training(lk_drawing *d, int src_count, int dst_count, lk_err
 }
 
 static bool cut(lk_drawing *d, int side, int place, int face, lk_error *err) {
-    const lk_pool *pool = d->pools[side];
+    const lk_pool *pool = d->pools[side], *other = d->pools[1 - side];
+    const lk_pool_face *colors_of =
+        side == 0 && d->color_transfer ? &other->faces[(int64_t)face * other->count / pool->count] : NULL;
     size_t pixels = (size_t)d->resolution * (size_t)d->resolution;
     lk_image crop, hull = {0};
     if (!lk_pool_crop(pool, face, &crop, err)) return false;
-    bool ok = lk_sample_plain(d->room, &pool->faces[face], &crop, d->faces[side] + 3 * pixels * (size_t)place, err);
+    bool ok = lk_sample_plain(d->room, &pool->faces[face], &crop, colors_of,
+                              d->faces[side] + 3 * pixels * (size_t)place, err);
     lk_image_free(&crop);
     d->points[side][place] = lk_landmarks_transform(&pool->faces[face].points, pool->faces[face].to_model);
     ok = ok && lk_image_alloc(&hull, d->resolution, d->resolution, 1, LK_F32, err) &&

@@ -289,12 +289,15 @@ static bool prepare(lk_judge *e, const lk_swap_config *c, int max, lk_error *err
            lk_drawing_open(&e->drawing, c, &e->pools[0], &e->pools[1], err);
 }
 
-lk_judge *lk_judge_new(const lk_swap_config *c, const lk_strings *src, const lk_strings *dst, double holdout, int max,
-                       lk_error *err) {
+lk_judge *lk_judge_new(const lk_swap_config *c, const lk_train_options *o, const lk_strings *src, const lk_strings *dst,
+                       int max, lk_error *err) {
     lk_judge *e = lk_alloc(1, sizeof *e, err);
     if (!e) return NULL;
-    e->holdout = holdout;
-    if (open_pools(e, c, src, dst, err) && prepare(e, c, max, err)) return e;
+    e->holdout = o->holdout;
+    if (open_pools(e, c, src, dst, err) && prepare(e, c, max, err)) {
+        e->drawing.color_transfer = o->color_transfer;
+        return e;
+    }
     lk_judge_free(e);
     return NULL;
 }
@@ -328,11 +331,13 @@ bool lk_judge_network(lk_judge *e, lk_network *n, int64_t iteration, lk_evaluati
     return judge(e, iteration, result, err);
 }
 
-static bool held_out(const lk_record *r, const char *dir, bool seen, double *holdout, lk_error *err) {
+/* As the model was trained, but for faces to be judged by. */
+static bool options_of(const lk_record *r, const char *dir, bool seen, lk_train_options *o, lk_error *err) {
     lk_now_set now;
     if (!lk_settings_at(&r->settings, r->iteration, &now, err)) return false;
-    *holdout = seen ? 0 : now.options.holdout;
-    if (*holdout > 0 || seen) return true;
+    *o = now.options;
+    if (seen) o->holdout = 0;
+    if (seen || o->holdout > 0) return true;
     return lk_fail(
         err, LK_ERR_USAGE,
         "%s was trained on every face, so none is left to judge it by: train with --holdout 5, or say --seen "
@@ -342,9 +347,9 @@ static bool held_out(const lk_record *r, const char *dir, bool seen, double *hol
 
 static bool judge_save(const lk_record *r, const char *dir, const lk_strings *src, const lk_strings *dst,
                        const lk_evaluate_options *o, lk_evaluation *result, lk_error *err) {
-    double holdout;
-    if (!held_out(r, dir, o->seen, &holdout, err)) return false;
-    lk_judge *e = lk_judge_new(&r->config, src, dst, holdout, o->max, err);
+    lk_train_options trained;
+    if (!options_of(r, dir, o->seen, &trained, err)) return false;
+    lk_judge *e = lk_judge_new(&r->config, &trained, src, dst, o->max, err);
     bool ok = e && (e->drawing.exec = lk_record_predictor(r, dir, e->drawing.batch, true, err)) &&
               judge(e, r->iteration, result, err) &&
               (!o->sheet || lk_evaluation_sheet(&e->drawing, e->cases, e->counts[1], o->sheet, err));

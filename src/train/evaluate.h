@@ -10,7 +10,7 @@ typedef struct lk_drawing {
     lk_nn_exec *exec;    /* draws: a prediction graph of this batch (owned), or, when set, */
     lk_network *network; /* the one in training */
     int batch, resolution;
-    bool masks;
+    bool masks, color_transfer;
     lk_sample_room *room;
     const lk_pool *pools[2];   /* src, dst */
     float *faces[2];           /* as they are */

@@ -103,9 +103,9 @@ void lk_sample_room_free(lk_sample_room *r);
 /* warped, target: [R, R, 3]; mask, features: [R, R]; all in [0, 1]. features may be NULL. */
 bool lk_sample_make(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, const lk_augment *a,
                     lk_rng *rng, float *warped, float *target, float *mask, float *features, lk_error *err);
-/* The face as it is, cut for the model: [R, R, 3]. */
-bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, float *picture,
-                     lk_error *err);
+/* The face unchanged but for colors_of (see above), cut for the model: [R, R, 3]. */
+bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop,
+                     const lk_pool_face *colors_of, float *picture, lk_error *err);
 
 /* ---- Which face comes next (order.c) --------------------------------------------------------------------- */
 
@@ -277,7 +277,8 @@ void lk_network_free(lk_network *n);
 
 typedef struct lk_preview lk_preview;
 #define LK_PREVIEW_PAIRS 8 /* on a sheet, where there are so many faces */
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err);
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, bool color_transfer,
+                           lk_error *err);
 /* A sheet of what the network does, written to `path` (PNG). */
 bool lk_preview_draw(lk_preview *p, lk_network *n, const char *path, lk_error *err);
 void lk_preview_free(lk_preview *p);
@@ -302,9 +303,10 @@ double lk_measure_difference(const float *a, const float *b, const float *mask, 
 /* ---- Evaluation while training (evaluate.c, evaluations.c) ----------------------------------------------- */
 
 typedef struct lk_judge lk_judge; /* the faces and networks that judge a model */
-/* Up to `max` faces of each side, of those that are held out at this percentage; of all at 0. */
-lk_judge *lk_judge_new(const lk_swap_config *c, const lk_strings *src, const lk_strings *dst, double holdout, int max,
-                       lk_error *err);
+/* Up to `max` faces of each side, of those that these options hold out, of all where they hold out none; src in dst's
+ * colours if they say so. */
+lk_judge *lk_judge_new(const lk_swap_config *c, const lk_train_options *o, const lk_strings *src, const lk_strings *dst,
+                       int max, lk_error *err);
 /* The network as it is now, drawing by itself. */
 bool lk_judge_network(lk_judge *j, lk_network *n, int64_t iteration, lk_evaluation *result, lk_error *err);
 void lk_judge_free(lk_judge *j);

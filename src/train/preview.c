@@ -22,15 +22,21 @@ static size_t numbers_of(const lk_preview *p, int column) {
     return (size_t)channels_of(column) * (size_t)p->resolution * (size_t)p->resolution;
 }
 
-static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_error *err) {
+static int face_of(const lk_preview *p, const lk_pool *pool, int row) {
+    return (int)(((double)row + 0.5) * pool->count / p->pairs);
+}
+
+/* colors_of: NULL, or the pool whose faces' colours are taken. */
+static bool cut_faces(const lk_preview *p, const lk_pool *pool, const lk_pool *colors_of, float *to, lk_error *err) {
     lk_sample_room *room = lk_sample_room_new(p->resolution, err);
     bool ok = room != NULL;
     for (int i = 0; ok && i < p->pairs; i++) {
-        int face = (int)(((double)i + 0.5) * pool->count / p->pairs);
+        int face = face_of(p, pool, i);
         lk_image crop;
         ok = lk_pool_crop(pool, face, &crop, err);
         if (!ok) break;
         ok = lk_sample_plain(room, &pool->faces[face], &crop,
+                             colors_of ? &colors_of->faces[face_of(p, colors_of, i)] : NULL,
                              to + 3 * (size_t)i * (size_t)p->resolution * (size_t)p->resolution, err);
         lk_image_free(&crop);
     }
@@ -38,7 +44,8 @@ static bool cut_faces(const lk_preview *p, const lk_pool *pool, float *to, lk_er
     return ok;
 }
 
-lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, lk_error *err) {
+lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk_pool *dst, bool color_transfer,
+                           lk_error *err) {
     lk_preview *p = lk_alloc(1, sizeof *p, err);
     if (!p) return NULL;
     int fewer = src->count < dst->count ? src->count : dst->count;
@@ -50,7 +57,9 @@ lk_preview *lk_preview_new(const lk_swap_config *c, const lk_pool *src, const lk
     bool ok = true;
     for (int k = 0; ok && k < p->columns; k++)
         ok = (p->pictures[k] = lk_alloc((size_t)p->pairs * numbers_of(p, k), sizeof(float), err)) != NULL;
-    if (ok && cut_faces(p, src, p->pictures[SRC], err) && cut_faces(p, dst, p->pictures[DST], err)) return p;
+    if (ok && cut_faces(p, src, color_transfer ? dst : NULL, p->pictures[SRC], err) &&
+        cut_faces(p, dst, NULL, p->pictures[DST], err))
+        return p;
     lk_preview_free(p);
     return NULL;
 }

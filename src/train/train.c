@@ -124,7 +124,9 @@ static void draw_preview(trainer *t, const char *name) {
         ok = lk_make_dirs(path, &err);
         *slash = '/';
     }
-    if (ok && !t->preview) t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, &err);
+    lk_now_set now;
+    if (ok && !t->preview && lk_settings_at(&t->record.settings, t->record.iteration, &now, &err))
+        t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, now.options.color_transfer, &err);
     ok = ok && t->preview && lk_preview_draw(t->preview, &t->network, path, &err);
     if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
     free(path);
@@ -418,7 +420,7 @@ static bool open_judge(trainer *t, const lk_now_set *now, lk_error *err) {
     if (!(now->options.holdout > 0))
         return lk_fail(err, LK_ERR_USAGE,
                        "--evaluate-every needs faces that training does not show: say --holdout 5 as well");
-    t->judge = lk_judge_new(&r->config, &r->src, &r->dst, now->options.holdout, MOST_JUDGED, err);
+    t->judge = lk_judge_new(&r->config, &now->options, &r->src, &r->dst, MOST_JUDGED, err);
     return t->judge != NULL;
 }
 
