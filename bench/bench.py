@@ -30,6 +30,18 @@ def call(*words):
     return json.loads(done.stdout)
 
 
+def measured(*words):
+    """As call, with the command's processor time and its largest memory."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as news:
+        child = subprocess.Popen([str(w) for w in words], stdout=out, stderr=news, cwd=HERE.parent)
+        _, status, used = os.wait4(child.pid, 0)
+        out.seek(0)
+        news.seek(0)
+        if os.waitstatus_to_exitcode(status) != 0:
+            sys.exit(f"{' '.join(map(str, words))}\n{news.read()}")
+        return {**json.load(out), "processor_seconds": used.ru_utime + used.ru_stime, "peak_bytes": 1024 * used.ru_maxrss}
+
+
 def scaled(clip, size, frames, work):
     """The clip's first frames, scaled: what a camera with more pixels would have given."""
     out = work / f"{size.replace(':', 'x')}.mp4"
@@ -52,18 +64,23 @@ def extract(args, work):
 
 
 def merge(args, work):
-    """Frames a second from video to video, with a model that was hardly trained: it is as fast as any."""
+    """Frames a second from video to video, in each kind of mode, with a model that was hardly trained: it is as fast as
+    any. And memory, which must not grow with the length."""
     rows, model = [], work / "model"
-    for name, clip, wanted in (("360×288", scaled("franck.mp4", "360:288", 500, work), None),
-                               ("1280×720", scaled("franck.mp4", "1280:720", 300, work), 30)):
+    small, large = scaled("franck.mp4", "360:288", 500, work), scaled("franck.mp4", "1280:720", 300, work)
+    for name, clip, mode, wanted in (("360×288", small, "overlay", None), ("1280×720", large, "overlay", 30),
+                                     ("1280×720", large, "hist-match", 30), ("1280×720", large, "seamless", 12)):
         faces = work / f"{name}.faces"
-        call(args.likeness, "extract", clip, "-o", faces, "--json")
+        if not faces.exists():
+            call(args.likeness, "extract", clip, "-o", faces, "--json")
         if not model.exists():
             call(args.likeness, "train", model, "--src", faces, "--dst", faces, "--model", "quick", "--iterations", 1,
                  "--json")
-        r = call(args.likeness, "merge", model, clip, "-o", work / f"{name}-merged.mp4", "--faces", faces, "--json")
-        rows.append({"video": name, "frames": r["frames"], "seconds": r["seconds"],
-                     "frames_per_second": r["frames"] / r["seconds"], "wanted": wanted})
+        words = [args.likeness, "merge", model, clip, "-o", work / "merged.mp4", "--faces", faces, "--mode", mode]
+        r = measured(*words, "--json")
+        rows.append({"video": name, "mode": mode, "frames": r["frames"], "seconds": r["seconds"],
+                     "frames_per_second": r["frames"] / r["seconds"], "wanted": wanted, "stages": r["stages"],
+                     "processor_seconds": r["processor_seconds"], "peak_bytes": r["peak_bytes"]})
     return rows
 
 
@@ -104,6 +121,17 @@ def print_video(title, rows):
         print(f"  {r['video']:>10}  {r['frames_per_second']:7.1f} frames/s{wanted}")
 
 
+def print_merge(rows):
+    print("\nMerging; below, milliseconds a frame, summed over threads")
+    for r in rows:
+        wanted = f"   (at least {r['wanted']} are wanted)" if r["wanted"] else ""
+        print(f"  {r['video']:>10} {r['mode']:11} {r['frames_per_second']:7.1f} frames/s, "
+              f"{r['peak_bytes'] / 2**20:.0f} MiB{wanted}")
+        ms = {k: 1000 * v / r["frames"] for k, v in r["stages"].items()}
+        print(f"    of {1000 * r['processor_seconds'] / r['frames']:.1f} of processor time: " +
+              ", ".join(f"{k.replace('_wait', ' (waited for)')} {v:.1f}" for k, v in ms.items()))
+
+
 def print_sampler(rows):
     print("\nTraining samples")
     for r in rows:
@@ -125,7 +153,7 @@ def bars(rows):
     for r in rows.get("extract", []):
         yield f"extract {r['video']}", r["frames_per_second"], "frames/s", "video"
     for r in rows.get("merge", []):
-        yield f"merge {r['video']}", r["frames_per_second"], "frames/s", "video"
+        yield f"merge {r['video']} {r['mode']}", r["frames_per_second"], "frames/s", "video"
     for r in rows.get("sampler", []):
         yield f"samples of {r['resolution']} pixels", r["samples_per_second"], "samples/s", "samples"
     for r in rows.get("steps", []):
@@ -167,8 +195,10 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only.split(","):
             rows[name] = parts[name](args, Path(folder))
-            if name in ("extract", "merge"):
-                print_video("Extraction" if name == "extract" else "Merging", rows[name])
+            if name == "extract":
+                print_video("Extraction", rows[name])
+            elif name == "merge":
+                print_merge(rows[name])
             elif name == "sampler":
                 print_sampler(rows[name])
     args.out.mkdir(parents=True, exist_ok=True)
