@@ -86,14 +86,15 @@ static bool steady_target(const lk_face_images *f, const lk_image *weights, lk_i
     return true;
 }
 
-/* The mask's support without a margin of a pixel, as the place where the face's own gradients hold. */
+/* The face's own gradients hold up to the middle of the mask's fade: its end may lie on what is behind the face already,
+ * the colour of which would flow into all of it. */
 static bool clone(lk_image *face, const lk_blend *b, const lk_image *under, lk_error *err) {
     lk_image inside;
     if (!lk_image_alloc(&inside, face->width, face->height, 1, LK_F32, err)) return false;
     bool ok = lk_image_resize(&b->alpha, &inside, LK_AREA, err);
     for (int i = 0; ok && i < face->width * face->height; i++) {
         float *v = &((float *)inside.data)[i];
-        *v = (double)*v > VISIBLE ? 1 : 0;
+        *v = *v > 0.5f ? 1 : 0;
     }
     ok = ok && lk_poisson_clone(face, under, &inside, err);
     lk_image_free(&inside);

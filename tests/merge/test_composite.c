@@ -72,7 +72,7 @@ static void perfect_prediction(void **state) {
         test_ok(lk_face_hull(&in_crop, &mask, &err), &err);
         for (int mode = LK_MODE_OVERLAY; mode <= LK_MODE_SEAMLESS_HIST_MATCH; mode++)
             for (int color = LK_COLOR_NONE; color <= LK_COLOR_SOT; color++) {
-                if (color > LK_COLOR_RCT && (mode > LK_MODE_OVERLAY || k != 1)) continue;
+                if (color > LK_COLOR_RCT && k != 1) continue;
                 lk_composite_options o = {.mode = mode, .erode = 2, .blur = 14, .color = color, .mask = color % 3};
                 lk_image out;
                 test_ok(lk_image_copy(&frame, &out, &err), &err);
@@ -168,6 +168,29 @@ static void border_of_crop_excluded(void **state) {
         lk_image_free(&frame);
     }
     lk_image_free(&mask);
+}
+
+/* A backdrop that the fade of the mask reaches does not colour a face that is cloned. */
+static void backdrop_stays_out(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_image mask = disc_mask(128, 44), face = new_image(128, 128, 3), frame = new_image(150, 150, 3), crop;
+    lk_affine m = placed(128, 75, 75, 1, 0);
+    lk_landmarks none = {0};
+    fill(&face, 0.5f);
+    for (int y = 0; y < 150; y++)
+        for (int x = 0; x < 150; x++)
+            for (int c = 0; c < 3; c++)
+                lk_row_f32(&frame, y)[3 * x + c] = hypot(x - 75, y - 75) < 41 ? 0.5f : c == 2 ? 1 : 0;
+    test_ok(lk_image_alloc(&crop, 128, 128, 3, LK_F32, &err), &err);
+    test_ok(lk_image_warp_affine(&frame, &crop, m, LK_BICUBIC, LK_BORDER_REPLICATE, &err), &err);
+    lk_composite_options o = {.mode = LK_MODE_SEAMLESS, .blur = 20};
+    test_ok(lk_composite(&frame, (lk_rect){0, 0, 150, 150}, &face, &mask, &crop, m, &none, &o, &err), &err);
+    for (int c = 0; c < 3; c++) assert_true(fabsf(lk_row_f32(&frame, 75)[3 * 75 + c] - 0.5f) < 1.0f / 255);
+    lk_image_free(&mask);
+    lk_image_free(&face);
+    lk_image_free(&frame);
+    lk_image_free(&crop);
 }
 
 /* Nothing changes outside the window, wherever the face lies; the window's borders are even. */
@@ -276,13 +299,10 @@ static void wrong_calls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(perfect_prediction),
-        cmocka_unit_test(mask_in_proportion),
-        cmocka_unit_test(border_of_crop_excluded),
-        cmocka_unit_test(window_holds_all),
-        cmocka_unit_test(color_transfer),
-        cmocka_unit_test(flat_prediction),
-        cmocka_unit_test(wrong_calls),
+        cmocka_unit_test(perfect_prediction),      cmocka_unit_test(mask_in_proportion),
+        cmocka_unit_test(border_of_crop_excluded), cmocka_unit_test(backdrop_stays_out),
+        cmocka_unit_test(window_holds_all),        cmocka_unit_test(color_transfer),
+        cmocka_unit_test(flat_prediction),         cmocka_unit_test(wrong_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
