@@ -8,13 +8,16 @@
 /* By the method (lk_color_mode); LK_COLOR_NONE changes nothing. */
 bool lk_transfer_color(lk_image *image, const lk_image *like, const lk_image *weights, int method, lk_error *err);
 
-/* A map of values that turns one weighted histogram into another: both cumulative, linear within their bins. */
+/* A map of values that turns one weighted histogram into another: both cumulative, linear within their bins. Values that
+ * the first has not, which pixels without weight may have, go evenly between those of the values beside; beyond its ends
+ * they move as the end does. */
 #define LK_MATCH_BINS 256
 typedef struct lk_match {
     double low, high; /* the bins divide this range */
     double from[LK_MATCH_BINS + 1], to[LK_MATCH_BINS + 1];
-    int start[LK_MATCH_BINS]; /* per bin of `from`: the bin of `to` where its share begins */
-    bool empty;               /* nothing has weight: values stay */
+    int start[LK_MATCH_BINS];      /* per bin of `from`: the bin of `to` where its share begins */
+    double gap[LK_MATCH_BINS + 1]; /* where nothing is in a bin of `from`: where its edges go, in bins */
+    bool empty;                    /* nothing has weight: values stay */
 } lk_match;
 
 /* values: `count` of them, `step` floats apart, of the picture to change and of the one to be like; weights: one each,

@@ -19,6 +19,25 @@ static void count(double cumulative[LK_MATCH_BINS + 1], const float *values, con
     }
 }
 
+/* Where the cumulative histogram reaches a share, and where it leaves it behind; in bins. */
+static double reaches(const double to[LK_MATCH_BINS + 1], double share, bool leaves) {
+    int b = 0;
+    while (b < LK_MATCH_BINS - 1 && (leaves ? to[b + 1] <= share : to[b + 1] < share)) b++;
+    double mass = to[b + 1] - to[b];
+    return b + (mass > 0 ? fmin(fmax((share - to[b]) / mass, 0), 1) : 0);
+}
+
+static void bridge_gaps(lk_match *m) {
+    for (int a = 0, b; a < LK_MATCH_BINS; a = b + 1) {
+        for (b = a; b < LK_MATCH_BINS && !(m->from[b + 1] > m->from[b]);) b++;
+        if (b == a) continue;
+        double left = reaches(m->to, m->from[a], false), right = reaches(m->to, m->from[b], true);
+        if (a == 0) left = right - b;
+        if (b == LK_MATCH_BINS) right = left + (b - a);
+        for (int k = a; k <= b; k++) m->gap[k] = left + (right - left) * (k - a) / (b - a);
+    }
+}
+
 void lk_match_make(lk_match *m, const float *values, const float *like, const float *weights, size_t n, size_t step,
                    double low, double high) {
     m->low = low;
@@ -31,14 +50,16 @@ void lk_match_make(lk_match *m, const float *values, const float *like, const fl
         while (at < LK_MATCH_BINS - 1 && m->to[at + 1] < m->from[b]) at++;
         m->start[b] = at;
     }
+    if (!m->empty) bridge_gaps(m);
 }
 
 float lk_match_value(const lk_match *m, float v) {
     if (m->empty) return v;
     double width = (m->high - m->low) / LK_MATCH_BINS, at = ((double)v - m->low) / width;
-    if (!(at >= 0)) at = 0;
-    if (at > LK_MATCH_BINS) at = LK_MATCH_BINS;
+    at = fmin(fmax(at, 0), LK_MATCH_BINS);
     int bin = at < LK_MATCH_BINS - 1 ? (int)at : LK_MATCH_BINS - 1, to = m->start[bin];
+    if (!(m->from[bin + 1] > m->from[bin]))
+        return (float)(m->low + (m->gap[bin] + (m->gap[bin + 1] - m->gap[bin]) * (at - bin)) * width);
     double share = m->from[bin] + (m->from[bin + 1] - m->from[bin]) * (at - bin);
     while (to < LK_MATCH_BINS - 1 && m->to[to + 1] < share) to++;
     while (to < LK_MATCH_BINS - 1 && m->to[to + 1] <= m->to[to]) to++;
