@@ -4,6 +4,8 @@
 
 #include "pickle.h"
 
+#include <jansson.h>
+
 #include "likeness/faceset.h"
 
 /* Offsets in the file. `block` is the whole segment or chunk, `data` the pickle in it. */
@@ -32,6 +34,12 @@ typedef struct lk_dfl_face {
 
 /* crop_side: of the picture, to judge whether numbers can be right. */
 bool lk_dfl_understand(const lk_pickle *p, int crop_side, lk_dfl_face *face, lk_error *err);
+/* What a person drew, in the crop's pixels, as lk_faceset_put_polygons takes it (new reference; NULL: nothing), and what
+ * DeepFaceLab's network says, fitted to the crop (no data: nothing). The message has no subject. */
+bool lk_dfl_polygons(const lk_pickle *p, json_t **polygons, lk_error *err);
+bool lk_dfl_mask(const lk_pickle *p, int side, lk_image *mask, lk_error *err);
+/* The face's own in place of what the dict has: its polygons, and its painted mask, or else its trained one. */
+bool lk_dfl_describe_masks(lk_pickle *p, lk_faceset *s, const lk_face *face, lk_error *err);
 /* Put what we know of a face into the dict that is p->root (or make one); other keys stay. */
 bool lk_dfl_describe(lk_pickle *p, const lk_face *face, const char *source_filename, lk_error *err);
 

@@ -23,8 +23,8 @@ typedef struct exporter {
 } exporter;
 
 /* The picture with all that is known of the face in it. */
-static bool describe(const lk_face *f, const void *bytes, size_t size, const lk_dfl_place *place, void **out,
-                     size_t *out_size, lk_error *err) {
+static bool describe(lk_faceset *s, const lk_face *f, int changed, const void *bytes, size_t size,
+                     const lk_dfl_place *place, void **out, size_t *out_size, lk_error *err) {
     lk_pickle p = {0};
     char source_filename[40];
     snprintf(source_filename, sizeof source_filename, "%05lld.png", (long long)f->frame + 1);
@@ -32,7 +32,9 @@ static bool describe(const lk_face *f, const void *bytes, size_t size, const lk_
         return false;
     void *pickle = NULL;
     size_t pickle_size;
-    bool ok = lk_dfl_describe(&p, f, source_filename, err) && lk_pickle_write(&p, &pickle, &pickle_size, err) &&
+    bool ok = lk_dfl_describe(&p, f, source_filename, err) &&
+              (!(changed & LK_CHANGED_MASKS) || lk_dfl_describe_masks(&p, s, f, err)) &&
+              lk_pickle_write(&p, &pickle, &pickle_size, err) &&
               lk_dfl_embed(bytes, size, pickle, pickle_size, out, out_size, err);
     free(pickle);
     lk_pickle_free(&p);
@@ -130,7 +132,7 @@ static bool export_face(exporter *x, int64_t id, lk_face *f, lk_error *err) {
     if (ok && x->options->plain)
         ok = strip(bytes, size, &place, &made, &made_size, err);
     else if (ok && (changed || !place.block_size))
-        ok = describe(f, bytes, size, &place, &made, &made_size, err);
+        ok = describe(x->set, f, changed, bytes, size, &place, &made, &made_size, err);
     if (!ok) lk_fail_in(err, "face %lld", (long long)id);
     ok = ok && write_file(x, name, made ? made : bytes, made ? made_size : size, err);
     free(name);

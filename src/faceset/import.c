@@ -10,6 +10,7 @@
 #include "internal.h"
 #include "likeness/media.h"
 #include "look.h"
+#include "masks.h"
 
 #define BATCH 64 /* files read together and stored in one transaction */
 
@@ -25,6 +26,8 @@ typedef struct job {
     lk_face face;
     lk_look look;
     char claim[65];
+    json_t *polygons; /* NULL: none */
+    lk_image mask;    /* by DeepFaceLab's network; no data: none */
     outcome outcome;
     lk_error err;
 } job;
@@ -81,11 +84,21 @@ static bool decode(job *j) {
     return fails(j, j->options->plain ? DAMAGED : FOREIGN);
 }
 
+/* A mask that makes no sense is left out; the face is not, and its file keeps it. */
+static void understand_masks(job *j, const lk_pickle *p) {
+    lk_error why = {0};
+    if (!lk_dfl_polygons(p, &j->polygons, &why))
+        lk_log(LK_LOG_WARN, "%s: its polygons are left out: %s", j->name, why.message);
+    if (!lk_dfl_mask(p, j->crop.width, &j->mask, &why))
+        lk_log(LK_LOG_WARN, "%s: its xseg_mask is left out: %s", j->name, why.message);
+}
+
 static bool understand(job *j, const lk_dfl_place *place) {
     lk_pickle p;
     if (!lk_pickle_read(&p, (const uint8_t *)j->bytes + place->data, place->data_size, &j->err))
         return fails(j, DAMAGED);
     bool ok = lk_dfl_understand(&p, j->crop.width, &j->dfl, &j->err);
+    if (ok) understand_masks(j, &p);
     lk_pickle_free(&p);
     if (!ok) return fails(j, j->err.code == LK_ERR_NOT_FOUND ? FOREIGN : DAMAGED);
     if (!*j->dfl.source_filename && strlen(j->name) < sizeof j->dfl.source_filename)
@@ -177,6 +190,26 @@ static bool store_origin(lk_faceset *s, const job *j, lk_error *err) {
     return lk_sql_done(s, q, err);
 }
 
+/* They say what the file says: the face is not changed by them. */
+static bool store_masks(lk_faceset *s, const job *j, lk_error *err) {
+    bool ok = true;
+    if (j->polygons) {
+        char *text = json_dumps(j->polygons, JSON_COMPACT | JSON_REAL_PRECISION(9));
+        ok = (text || lk_fail(err, LK_ERR_MEMORY, "no memory for polygons")) &&
+             lk_mask_write(s, j->face.id, LK_MASK_KIND_POLYGONS, text, strlen(text), false, err);
+        free(text);
+    }
+    if (ok && j->mask.data) {
+        void *png;
+        size_t size;
+        ok = lk_png_encode(&j->mask, &png, &size, err);
+        if (!ok) return false;
+        ok = lk_mask_write(s, j->face.id, LK_MASK_KIND_TRAINED, png, size, false, err);
+        free(png);
+    }
+    return ok;
+}
+
 static bool store(importer *m, job *j, int64_t index, lk_error *err) {
     int64_t other;
     char *name;
@@ -204,7 +237,8 @@ static bool store(importer *m, job *j, int64_t index, lk_error *err) {
     j->face.track = (int)index; /* nobody followed it */
     if (!lk_faceset_add(m->set, &j->face, j->bytes, j->size, err)) return lk_fail_in(err, "%s", j->name);
     m->report.added++;
-    return store_origin(m->set, j, err) && lk_look_store(m->set, j->face.id, &j->look, err);
+    return store_origin(m->set, j, err) && store_masks(m->set, j, err) &&
+           lk_look_store(m->set, j->face.id, &j->look, err);
 }
 
 static bool import_batch(importer *m, job *jobs, int count, int64_t first, bool last, lk_error *err) {
@@ -224,6 +258,8 @@ static bool import_batch(importer *m, job *jobs, int count, int64_t first, bool 
     if (!ok) m->report = before; /* of this batch nothing is there */
     for (int i = 0; i < count; i++) {
         lk_image_free(&jobs[i].crop);
+        lk_image_free(&jobs[i].mask);
+        json_decref(jobs[i].polygons);
         free(jobs[i].bytes);
     }
     return ok;

@@ -251,6 +251,11 @@ bool lk_pickle_numbers(const lk_pickle_node *n, double *values, int count) {
     return n && collect(n, values, count, &filled) && filled == count;
 }
 
+int lk_pickle_numbers_up_to(const lk_pickle_node *n, double *values, int most) {
+    int filled = 0;
+    return n && collect(n, values, most, &filled) ? filled : -1;
+}
+
 bool lk_pickle_bytes(const lk_pickle_node *n, const void **bytes, size_t *size) {
     array a;
     if (!n) return false;
@@ -378,4 +383,13 @@ bool lk_pickle_set(lk_pickle *p, lk_pickle_node *dict, const char *key, lk_pickl
             return true;
         }
     return lk_pickle_append(p, dict, lk_pickle_new_text(p, key)) && lk_pickle_append(p, dict, value);
+}
+
+void lk_pickle_remove(lk_pickle_node *dict, const char *key) {
+    for (int i = 0; i + 1 < dict->count; i += 2) {
+        if (!lk_pickle_is_text(dict->items[i], key)) continue;
+        for (int k = i + 2; k < dict->count; k++) dict->items[k - 2] = dict->items[k];
+        dict->count -= 2;
+        return;
+    }
 }

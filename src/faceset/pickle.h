@@ -67,6 +67,8 @@ void lk_pickle_free(lk_pickle *p);
 lk_pickle_node *lk_pickle_get(const lk_pickle_node *dict, const char *key);
 /* Exactly `count` finite numbers, from nested lists and tuples, arrays or scalars, in their order. */
 bool lk_pickle_numbers(const lk_pickle_node *n, double *values, int count);
+/* As many as there are, at most `most`: the count, or −1. */
+int lk_pickle_numbers_up_to(const lk_pickle_node *n, double *values, int most);
 bool lk_pickle_is_text(const lk_pickle_node *n, const char *text);
 /* Bytes, a bytearray, or an array of uint8. */
 bool lk_pickle_bytes(const lk_pickle_node *n, const void **bytes, size_t *size);
@@ -84,6 +86,7 @@ lk_pickle_node *lk_pickle_new_array(lk_pickle *p, const float *values, int rows,
 lk_pickle_node *lk_pickle_new_byte_array(lk_pickle *p, const void *bytes, size_t size); /* uint8 [size] */
 bool lk_pickle_append(lk_pickle *p, lk_pickle_node *to, lk_pickle_node *item);          /* either may be NULL: false */
 bool lk_pickle_set(lk_pickle *p, lk_pickle_node *dict, const char *key, lk_pickle_node *value);
+void lk_pickle_remove(lk_pickle_node *dict, const char *key);
 
 /* ---- Shared by reader and writer --------------------------------------------------------------------------- */
 

@@ -56,6 +56,21 @@ elif sys.argv[1] == "rest":  # all but what a changed face says anew
             x, y = (np.array(d[k], np.float64) for d in (a, b))
             assert k == "source_rect" or k == "image_to_face_mat" or np.abs(x - y).max() < 1e-3, (name, k)
     print("ok")
+elif sys.argv[1] == "masks":  # polygons and mask of one file, drawn as DeepFaceLab draws them: white pixels of each
+    d = data_of(sys.argv[2])
+    told = []
+    if "seg_ie_polys" in d:
+        include = any(p["type"] for p in d["seg_ie_polys"]["polys"])
+        seen = np.full((96, 96), 0 if include else 1, np.uint8)
+        for poly in sorted(d["seg_ie_polys"]["polys"], key=lambda p: -p["type"]):
+            assert poly["pts"].dtype == np.float32 and poly["pts"].shape[1:] == (2,)
+            cv2.fillPoly(seen, [np.round(poly["pts"]).astype(np.int32)], poly["type"])
+        told.append("polygons %d" % seen.sum())
+    if "xseg_mask" in d:
+        mask = cv2.imdecode(d["xseg_mask"], cv2.IMREAD_UNCHANGED)
+        assert mask.dtype == np.uint8 and mask.ndim == 2
+        told.append("mask %d" % (mask > 127).sum())
+    print(", ".join(told) or "none")
 else:
     for name in sorted(os.listdir(sys.argv[2])):
         d = data_of(os.path.join(sys.argv[2], name))

@@ -21,7 +21,7 @@ static int64_t number(const char *key) {
 
 static void test_in_and_out(void **state) {
     (void)state;
-    expect(likeness("set import odd.faces '" DFL "/odd'"), 0, "2 of 14 pictures are added");
+    expect(likeness("set import odd.faces '" DFL "/odd'"), 0, "3 of 15 pictures are added");
     assert_non_null(strstr(said, "h_imports.jpg is left out: the pickle wants to import os.system"));
     expect(likeness("set import a.faces '" DFL "/aligned' --json"), 0, "");
     assert_int_equal(number("added"), 1000);
@@ -65,7 +65,7 @@ static void test_choosing(void **state) {
 static void test_repairing(void **state) {
     (void)state;
     expect(likeness("set suspects odd.faces"), 0, "faces have landmarks in doubt");
-    expect(likeness("set landmarks export odd.faces -o p.json"), 0, "2 faces are in p.json");
+    expect(likeness("set landmarks export odd.faces -o p.json"), 0, "3 faces are in p.json");
     expect(shell("sed -i '0,/[0-9][0-9]*[.][0-9]*/s//50.5/' p.json"), 0, "");
     expect(likeness("set landmarks import odd.faces p.json"), 0, "1 faces have new landmarks");
     expect(likeness("set landmarks import odd.faces list.csv"), 1, "list.csv");
@@ -75,11 +75,31 @@ static void test_repairing(void **state) {
     expect(shell("grep -c '<svg' page.html"), 0, "");
 }
 
+static void test_masking(void **state) {
+    (void)state;
+    expect(likeness("set mask export odd.faces -o masks"), 0, "3 masks written");
+    expect(likeness("set mask export odd.faces -o masks"), 1, "exists already");
+    expect(likeness("set mask import odd.faces masks"), 0, "3 faces have a painted mask");
+    expect(likeness("set mask export odd.faces -o drawn.json --json"), 0, "");
+    int64_t drawn = number("faces");
+    expect(likeness("set mask import odd.faces drawn.json --json"), 0, "");
+    assert_int_equal(number("faces"), drawn);
+    expect(likeness("set mask import odd.faces list.json"), 1, "list.json");
+    expect(likeness("set mask clear odd.faces --kind painted --where 'frame < 0'"), 0, "0 faces lost masks");
+    expect(likeness("set mask clear odd.faces --kind painting"), 2, "painting");
+    expect(likeness("set sheet odd.faces -o sheet.png --masks"), 0, "sheet.png");
+    expect(likeness("mask train net"), 2, "--set SET.faces");
+    expect(likeness("mask train net --set odd.faces"), 2, "a network learns one");
+    expect(likeness("mask apply net odd.faces"), 1, "net holds no mask network");
+    expect(likeness("set mask clear odd.faces"), 0, "3 faces lost masks");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_in_and_out),
         cmocka_unit_test(test_choosing),
         cmocka_unit_test(test_repairing),
+        cmocka_unit_test(test_masking),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
+#include "likeness/masks.h"
 #include "likeness/media.h"
 #include "pickle.h"
 
@@ -218,6 +219,10 @@ static void test_round_trip(void **state) {
         assert_int_equal(f[0].type, types[i % 6]);
         lk_point p = lk_affine_apply(f[0].frame_to_crop, f[0].points.p[33]), q = f[0].crop_points.p[33];
         assert_true(fabs((double)p.x - (double)q.x) < 0.3 && fabs((double)p.y - (double)q.y) < 0.3);
+        unsigned kinds;
+        test_ok(lk_faceset_mask_kinds(s, ids[i], &kinds, &err), &err);
+        assert_int_equal(kinds, (i % 3 ? 0 : LK_MASK_BIT(LK_MASK_KIND_POLYGONS)) |
+                                    (i % 4 ? 0 : LK_MASK_BIT(LK_MASK_KIND_TRAINED)));
         assert_true(f[0].sharpness > 0 && f[0].brightness > 0 && !f[0].has_mesh);
     }
     free(f);
@@ -280,8 +285,8 @@ static void test_odd(void **state) {
     lk_log_to(keep_news, NULL);
     lk_import_report r = import_into(s, DFL "/odd");
     lk_log_to(NULL, NULL);
-    assert_int_equal(r.files, 14);
-    assert_int_equal(r.added, 2);
+    assert_int_equal(r.files, 15);
+    assert_int_equal(r.added, 3);
     assert_int_equal(r.twice, 1);
     assert_int_equal(r.foreign, 3);
     assert_int_equal(r.damaged, 8);
@@ -298,10 +303,12 @@ static void test_odd(void **state) {
         "k_other_protocol.jpg is left out: the pickle is of protocol 9",
         "m_wide.jpg is left out: it has 64×40 pixels",
         "n_crc.png is left out: the chunk",
+        "p_bad_masks.jpg: its polygons are left out: one is no type and list of points",
+        "p_bad_masks.jpg: its xseg_mask is left out: the JPEG is damaged",
     };
     for (size_t i = 0; i < LK_COUNT(expected); i++)
         if (!strstr(news, expected[i])) fail_msg("'%s' is not in:\n%s", expected[i], news);
-    assert_int_equal(lk_faceset_count(s, NULL, &err), 2);
+    assert_int_equal(lk_faceset_count(s, NULL, &err), 3);
     lk_import_options o = {.first_number = 1};
     char *empty = path_of("empty");
     test_ok(lk_make_dirs(empty, &err), &err);
@@ -367,6 +374,82 @@ static void test_own(void **state) {
     lk_faceset_close(t);
 }
 
+static void masks_of(const char *dir, const char *expected) {
+    char *file = lk_path_join(dir, "00001_0.jpg", NULL);
+    python("masks", file, "", expected);
+    free(file);
+}
+
+/* Masks go out as DeepFaceLab has them, come in again, and change without anything else that changes. */
+static void test_masks(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_faceset *s = new_set("masks.faces"), *t = new_set("masks_again.faces");
+    lk_source v = made_up_source("a.mp4");
+    lk_image picture = {0}, mask = {0}, back = {0};
+    unsigned char unused[MADE_UP_JPEG];
+    test_ok(lk_faceset_add_source(s, &v, &err), &err);
+    test_ok(lk_image_alloc(&picture, 96, 96, 3, LK_U8, &err) && lk_image_alloc(&mask, 96, 96, 1, LK_U8, &err), &err);
+    void *jpeg;
+    size_t size;
+    test_ok(lk_jpeg_encode(&picture, 95, &jpeg, &size, &err), &err);
+    lk_face f = made_up_face(v.id, 0, unused);
+    f.type = LK_FACE_FULL;
+    f.frame_to_crop = (lk_affine){{{0.5, -0.1, 3}, {0.1, 0.5, -4}}};
+    f.crop_points = lk_landmarks_transform(&f.points, f.frame_to_crop);
+    f.size = 96;
+    test_ok(lk_faceset_add(s, &f, jpeg, size, &err), &err);
+    free(jpeg);
+    memset(mask.data, 255, 96 * 48);
+    json_t *polygons =
+               json_loads("{\"include\": [[[10, 10], [50, 10], [50, 50], [10, 50]]], \"exclude\": [[[20, 20], [30, "
+                          "20], [30, 30.0], [20, 30]]]}",
+                          0, NULL),
+           *again;
+    test_ok(lk_faceset_put_polygons(s, f.id, polygons, &err) &&
+                lk_faceset_put_mask(s, &f, LK_MASK_KIND_TRAINED, &mask, &err),
+            &err);
+    char *a = path_of("masks_a"), *b = path_of("masks_b"), *c = path_of("masks_c"), *d = path_of("masks_d");
+    export_to(s, a, false, 1);
+    masks_of(a, "polygons 1560, mask 4608"); /* 41² − 11², half of 96² */
+    assert_int_equal(import_into(t, a).added, 1);
+    int64_t *ids;
+    assert_int_equal(lk_faceset_ids(t, NULL, &ids, &err), 1);
+    test_ok(lk_faceset_get(t, ids[0], &f, &err) && lk_faceset_polygons(t, f.id, &again, &err) &&
+                lk_faceset_mask(t, &f, LK_MASK_BIT(LK_MASK_KIND_TRAINED), &back, NULL, &err),
+            &err);
+    assert_memory_equal(back.data, mask.data, 96 * 96);
+    for (int k = 0; k < 2; k++) {
+        const char *list = k ? "include" : "exclude";
+        const json_t *p = json_array_get(json_object_get(polygons, list), 0),
+                     *q = json_array_get(json_object_get(again, list), 0);
+        for (size_t i = 0; i < 8; i++)
+            assert_true(json_number_value(json_array_get(json_array_get(p, i / 2), i % 2)) ==
+                        json_number_value(json_array_get(json_array_get(q, i / 2), i % 2)));
+    }
+    export_to(t, b, false, 1);
+    expect_same_bytes(a, b);
+    json_object_del(again, "include");
+    test_ok(lk_faceset_put_polygons(t, f.id, again, &err), &err);
+    export_to(t, c, false, 1);
+    masks_of(c, "polygons 9095, mask 4608");
+    assert_int_equal(lk_faceset_clear_masks(t, ids, 1, LK_MASKS_ALL, &err), 1);
+    export_to(t, d, false, 1);
+    masks_of(d, "none");
+    json_decref(polygons);
+    json_decref(again);
+    lk_image_free(&picture);
+    lk_image_free(&mask);
+    lk_image_free(&back);
+    free(ids);
+    free(a);
+    free(b);
+    free(c);
+    free(d);
+    lk_faceset_close(s);
+    lk_faceset_close(t);
+}
+
 /* The disk fills up half-way: what was there stays, and importing again goes on. */
 static void test_full_disk(void **state) {
     (void)state;
@@ -394,10 +477,10 @@ static void test_full_disk(void **state) {
     s = lk_faceset_open(path, true, &err);
     test_ok(s != NULL, &err);
     int64_t there = lk_faceset_count(s, NULL, &err);
-    assert_true(there > 2 && there < 1002);
+    assert_true(there > 3 && there < 1003);
     lk_import_report r = import_into(s, DFL "/aligned");
-    assert_int_equal(r.already, there - 2);
-    assert_int_equal(r.added, 1002 - there);
+    assert_int_equal(r.already, there - 3);
+    assert_int_equal(r.added, 1003 - there);
     lk_faceset_close(s);
     free(path);
 }
@@ -444,9 +527,9 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_hostile),   cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_prune),   cmocka_unit_test(test_changed),   cmocka_unit_test(test_odd),
-        cmocka_unit_test(test_own),     cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_numbers), cmocka_unit_test(test_hostile), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_prune),   cmocka_unit_test(test_changed), cmocka_unit_test(test_odd),
+        cmocka_unit_test(test_own),     cmocka_unit_test(test_masks),   cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -109,6 +109,12 @@ oddities = {
     "m_wide.jpg": in_jpeg(cv2.imencode(".jpg", picture(8)[:40])[1].tobytes(), pickle.dumps(face(8, 4), 4)),
     "n_crc.png": in_png(encode(9, ".png"), pickle.dumps(face(9, 4), 4)).replace(b"fcWp\x80", b"fcWp\x81"),
     "o_good.png": in_png(encode(10, ".png"), pickle.dumps(face(10, 4), 4)),
+    "p_bad_masks.jpg": in_jpeg(
+        encode(11),
+        pickle.dumps(
+            dict(face(11, 4), seg_ie_polys=[(0, [[1, 2]] * 1001)], xseg_mask=np.arange(9, dtype=np.uint8)), 4
+        ),
+    ),
 }
 for name, content in oddities.items():
     with open(os.path.join(odd, name), "wb") as f:
