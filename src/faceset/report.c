@@ -121,13 +121,14 @@ static bool measure(lk_side *s, lk_error *err) {
         int pitch, yaw;
         if (lk_grid_cell(&s->f, i, &pitch, &yaw)) s->grid[pitch][yaw]++;
     }
-    return s->suspect_count >= 0 && measure_shape(s, err);
+    return s->suspect_count >= 0 && lk_hidden_measure(s, err) && measure_shape(s, err);
 }
 
 static void drop(lk_side *s) {
     lk_figures_free(&s->f);
     lk_people_free(&s->people);
     free(s->suspects);
+    free(s->hidden);
 }
 
 static void compare(lk_report *r) {
@@ -195,12 +196,22 @@ static json_t *suspects_to_json(const lk_side *s) {
     return list;
 }
 
+/* At most 100 of them: a set may have thousands. */
+static json_t *hidden_to_json(const lk_side *s) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < s->hidden_count && i < 100; i++)
+        json_array_append_new(list, json_pack("{s:I, s:I, s:f}", "id", (json_int_t)s->hidden[i].id, "frame",
+                                              (json_int_t)s->hidden[i].frame, "share", s->hidden[i].share));
+    return list;
+}
+
 static json_t *side_to_json(const lk_side *s) {
-    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "path", s->set->path, "faces",
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "path", s->set->path, "faces",
                      (json_int_t)s->f.count, "removed", (json_int_t)s->removed, "duplicates", (json_int_t)s->duplicates,
                      "mouth_open", (json_int_t)count_beyond(s, LK_FIGURE_MOUTH, MOUTH_OPEN, true), "eyes_closed",
-                     (json_int_t)count_beyond(s, LK_FIGURE_EYES, EYES_CLOSED, false), "figures", figures_to_json(s),
-                     "coverage", grid_to_json(s), "people", people_to_json(s), "suspects", suspects_to_json(s));
+                     (json_int_t)count_beyond(s, LK_FIGURE_EYES, EYES_CLOSED, false), "masked", (json_int_t)s->masked,
+                     "hidden", (json_int_t)s->hidden_count, "figures", figures_to_json(s), "coverage", grid_to_json(s),
+                     "people", people_to_json(s), "suspects", suspects_to_json(s), "most_hidden", hidden_to_json(s));
 }
 
 static json_t *to_json(const lk_report *r, lk_error *err) {

@@ -11,13 +11,20 @@
 #define LK_GRID_YAW     36 /* −90 to 90 */
 #define LK_GRID_PITCH   24 /* −60 to 60 */
 
+/* A face of which something hides a part, by its mask. */
+typedef struct lk_hidden {
+    int64_t id, frame;
+    double share; /* of the hull */
+} lk_hidden;
+
 typedef struct lk_side {
     lk_faceset *set;
     const char *name; /* "src" */
     lk_figures f;
     lk_people people;
     lk_suspect *suspects;
-    int64_t suspect_count, removed, duplicates;
+    lk_hidden *hidden;                                                /* the most hidden first */
+    int64_t suspect_count, removed, duplicates, masked, hidden_count; /* masked: faces with any mask */
     int64_t grid[LK_GRID_PITCH][LK_GRID_YAW];
     double wide, high; /* width of the jaw, height of nose to chin, of the crop's units; 0: no frontal face */
 } lk_side;
@@ -52,6 +59,9 @@ extern const int lk_shown_count;
 double lk_quantile(const lk_side *s, lk_figure figure, double q);
 /* How far two distributions are apart: the area between their cumulated shares (Wasserstein 1), over dst's deviation. */
 double lk_apart(const lk_side *a, const lk_side *b, lk_figure figure);
+
+/* Fills masked and hidden. */
+bool lk_hidden_measure(lk_side *s, lk_error *err);
 
 bool lk_report_advise(lk_report *r, lk_error *err);
 

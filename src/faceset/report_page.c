@@ -81,9 +81,15 @@ static void put_counts(FILE *out, const lk_report *r) {
     fputs("<h2>Counts</h2><table><tr><th></th>", out);
     for (int k = 0; k < 2; k++)
         if (sides[k]->set) fprintf(out, "<th>%s</th>", sides[k]->name);
-    static const char *const rows[] = {
-        "faces",       "taken out",         "nearly the same as a sharper one", "people", "mouth open",
-        "eyes closed", "landmarks in doubt"};
+    static const char *const rows[] = {"faces",
+                                       "taken out",
+                                       "nearly the same as a sharper one",
+                                       "people",
+                                       "mouth open",
+                                       "eyes closed",
+                                       "landmarks in doubt",
+                                       "with a mask",
+                                       "partly hidden, by their masks"};
     for (int row = 0; row < (int)LK_COUNT(rows); row++) {
         fprintf(out, "</tr><tr><td>%s</td>", rows[row]);
         for (int k = 0; k < 2; k++) {
@@ -94,8 +100,8 @@ static void put_counts(FILE *out, const lk_report *r) {
                 mouth += s->f.values[LK_FIGURE_MOUTH][i] > 0.15;
                 eyes += s->f.values[LK_FIGURE_EYES][i] < 0.15;
             }
-            const int64_t v[] = {s->f.count, s->removed, s->duplicates,   s->people.people,
-                                 mouth,      eyes,       s->suspect_count};
+            const int64_t v[] = {s->f.count, s->removed,       s->duplicates, s->people.people, mouth,
+                                 eyes,       s->suspect_count, s->masked,     s->hidden_count};
             fprintf(out, "<td>%lld</td>", (long long)v[row]);
         }
     }
@@ -260,6 +266,18 @@ static void put_suspects(FILE *out, const lk_side *s) {
     fputs("</div>", out);
 }
 
+static void put_hidden(FILE *out, const lk_side *s) {
+    if (s->hidden_count == 0) return;
+    fprintf(out, "<p>%s: %lld faces; the most hidden first</p><div class=\"t\">", s->name, (long long)s->hidden_count);
+    for (int64_t i = 0; i < s->hidden_count && i < 30; i++) {
+        char caption[100];
+        snprintf(caption, sizeof caption, "%lld, frame %lld: %.0f %%", (long long)s->hidden[i].id,
+                 (long long)s->hidden[i].frame, 100 * s->hidden[i].share);
+        put_face(out, s->set, s->hidden[i].id, caption);
+    }
+    fputs("</div>", out);
+}
+
 /* Faces of dst whose pose src lacks, evenly spread. */
 static void put_uncovered(FILE *out, const lk_report *r) {
     int64_t lacking = (int64_t)llround(r->uncovered * (double)r->dst.f.count), step = lacking / 20 + 1, seen = 0;
@@ -302,6 +320,9 @@ static void put_page(FILE *out, const lk_report *r) {
     if (r->src.people.people > 1 || (r->dst.set && r->dst.people.people > 1)) fputs("<h2>People</h2>", out);
     put_people(out, &r->src);
     if (r->dst.set) put_people(out, &r->dst);
+    if (r->src.hidden_count + r->dst.hidden_count > 0) fputs("<h2>Partly hidden</h2>", out);
+    put_hidden(out, &r->src);
+    if (r->dst.set) put_hidden(out, &r->dst);
     if (r->src.suspect_count + r->dst.suspect_count > 0) fputs("<h2>Landmarks in doubt</h2>", out);
     put_suspects(out, &r->src);
     if (r->dst.set) put_suspects(out, &r->dst);

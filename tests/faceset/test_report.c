@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "likeness/curate.h"
+#include "likeness/masks.h"
 #include "likeness/media.h"
 
 static char *folder;
@@ -186,6 +187,26 @@ static void test_report(void **state) {
     test_ok(lk_faceset_report(src, NULL, NULL, &json, &err), &err); /* alone */
     assert_null(json_object_get(json, "dst"));
     json_decref(json);
+
+    /* Polygons over the left half of one face, over a corner of another's crop, and none on a third. */
+    int64_t *ids;
+    json_t *half = json_pack("{s:[[[i,i],[i,i],[i,i],[i,i]]]}", "exclude", 0, 0, 64, 0, 64, 128, 0, 128),
+           *corner = json_pack("{s:[[[i,i],[i,i],[i,i]]]}", "exclude", 0, 0, 9, 0, 0, 9), *clear = json_object();
+    test_ok(lk_faceset_ids(dst, NULL, &ids, &err) == 100 && lk_faceset_put_polygons(dst, ids[40], half, &err) &&
+                lk_faceset_put_polygons(dst, ids[50], corner, &err) &&
+                lk_faceset_put_polygons(dst, ids[60], clear, &err),
+            &err);
+    test_ok(lk_faceset_report(src, dst, NULL, &json, &err), &err);
+    assert_true(number(json, "dst", "masked", NULL) == 3 && number(json, "dst", "hidden", NULL) == 1);
+    assert_true(number(json, "src", "masked", NULL) == 0);
+    const json_t *most = json_array_get(json_object_get(json_object_get(json, "dst"), "most_hidden"), 0);
+    assert_int_equal(json_integer_value(json_object_get(most, "id")), ids[40]);
+    assert_true(fabs(json_number_value(json_object_get(most, "share")) - 0.5) < 0.05);
+    json_decref(json);
+    json_decref(half);
+    json_decref(corner);
+    json_decref(clear);
+    free(ids);
     lk_faceset_close(src);
     lk_faceset_close(dst);
     lk_faceset *empty = new_set("empty.faces", &source);
