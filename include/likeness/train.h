@@ -68,7 +68,7 @@ typedef struct lk_train_job {
     lk_strings pretrain;   /* facesets of many people, shown on both sides in place of src and dst; the first training
                               without it keeps what is of use for any face, and begins at iteration 0 */
 } lk_train_job;
-extern const char *const lk_recipe_names[]; /* "classic", "styled", NULL */
+extern const char *const lk_recipe_names[]; /* "classic", "styled", "brief", NULL */
 
 /* Options with schedules may stand on the command line like any other (--batch 4@0,8@20000, --swap-sides 100..200): such
  * words are taken out of argv and go to `set` as "NAME=TEXT". Returns the new argc. */

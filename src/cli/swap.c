@@ -11,8 +11,6 @@
 
 #define PAIRS  12
 #define SETTLE 0.4 /* of the time: details matter more than what half a minute more would have learned */
-/* Percent. The full warp hides expressions, and minutes are too short to see through it. */
-#define QUICK_WARP 40
 
 typedef struct values {
     lk_strings src;
@@ -153,11 +151,6 @@ static bool plan_training(const cli_call *call, values *v, double trained) {
     bool *settles = given(call, TRAINING, "settle");
     if (!*settles) v->train.settle = SETTLE * v->time;
     *settles = true;
-    bool *warps = given(call, TRAINING, "warp");
-    if (!*warps && v->arch == LK_ARCH_QUICK) {
-        v->train.warp = QUICK_WARP;
-        *warps = true;
-    }
     return endless || v->train.time > 1;
 }
 
@@ -173,6 +166,7 @@ static bool train(const cli_call *call, values *v, const cli_work *w, int64_t *i
     lk_train_job job = {.model_dir = w->model, .config = v->config, .config_given = call->given[MODEL]};
     job.objective = v->objective;
     job.objective_given = call->given[OBJECTIVE];
+    if (v->arch == LK_ARCH_QUICK) job.recipe = "brief";
     job.options = v->train;
     job.options_given = call->given[TRAINING];
     lk_train_report r = {0};
@@ -234,7 +228,8 @@ const cli_command cli_swap = {
              "(OUT-sheet.png). All that takes time is kept in a work folder (OUT.work), so the same command goes on\n"
              "where it was stopped, by Ctrl-C or by a power cut; with a longer --time it goes on training.\n"
              "When several people are in src, the one who is seen most is taken. Every face in dst is replaced.\n"
-             "Two defaults differ from those of 'likeness train': --settle is 40 % of the time, --warp of quick is 40.",
+             "Two defaults differ from those of 'likeness train': --settle is 40 % of the time, and quick learns by "
+             "--recipe brief.",
     .examples = "  likeness swap --src anna.mp4 --dst ben.mp4 -o out.mp4\n"
                 "  likeness swap --src anna1.mp4 anna2.mp4 --dst ben.mp4 -o try.mp4 --max 500 --time 5m\n"
                 "  likeness swap --src anna.mp4 --dst ben.mp4 -o out.mp4 --model sae --resolution 128 --time 24h",

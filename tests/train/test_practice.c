@@ -109,6 +109,14 @@ static void test_recipes(void **state) {
     assert_true(now.objective.face_style == 10 && now.objective.background_style == 10);
     test_ok(lk_settings_at(&s, 15000, &now, &err), &err);
     assert_true(now.objective.face_style == 0.1 && now.objective.background_style == 4);
+    test_ok(lk_recipe_apply("brief", set_one, &s, &err), &err);
+    test_ok(lk_settings_at(&s, 0, &now, &err), &err);
+    assert_true(now.options.batch == 4 && now.options.warp == 40 && now.options.by_expression &&
+                now.options.color_transfer && now.objective.features == 30);
+    test_ok(lk_recipe_apply("classic", set_one, &s, &err), &err);
+    test_ok(lk_settings_at(&s, 0, &now, &err), &err);
+    assert_true(now.options.warp == 100 && !now.options.by_expression && !now.options.color_transfer &&
+                now.objective.features == 0);
     char *path = in_folder("recipe.txt");
     static const char own[] = "# mine\n\n  batch = 2@0, 4@10   # grows\nflip=no\r\nface_style_power = 3\n";
     test_ok(lk_file_write(path, own, strlen(own), &err) && lk_recipe_apply(path, set_one, &s, &err), &err);
@@ -123,7 +131,7 @@ static void test_recipes(void **state) {
         if (!strstr(err.message, bad[i][1])) fail_msg("'%s'", err.message);
     }
     assert_false(lk_recipe_apply("no-such-recipe", set_one, &s, &err));
-    assert_non_null(strstr(err.message, "take classic, styled, or a file"));
+    assert_non_null(strstr(err.message, "take classic, styled, brief, or a file"));
     free(path);
 }
 
