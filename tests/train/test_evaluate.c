@@ -214,6 +214,9 @@ static void on_the_way(void **state) {
 /* Killed after its second evaluation, and gone on with. */
 static void killed_on_the_way(void **state) {
     stage *s = *state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* takes long, and tells nothing more there */
+#endif
     lk_error err = {0};
     char command[3000], *csv = lk_format(&err, "%s/killed/evaluation.csv", s->folder);
     pid_t child = fork();
