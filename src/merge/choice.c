@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAME_PERSON 0.5 /* cosine of mean descriptors from which two are one person */
+#include "likeness/curate.h"
 
 static bool parse_tracks(lk_choice *c, const char *text, lk_error *err) {
     for (const char *p = text;; p++) {
@@ -90,7 +90,7 @@ static bool find_person(lk_choice *c, const char *path, lk_faceset *set, int64_t
         ok = lk_fail(err, LK_ERR_USAGE, "the faces of %s cannot be compared: they were extracted without descriptors",
                      known == 0 ? path : "the video");
     for (int i = 0; ok && i < count; i++) {
-        if (lk_descriptor_similarity(wanted[0].sum, tracks[i].sum) < SAME_PERSON) continue;
+        if (lk_descriptor_similarity(wanted[0].sum, tracks[i].sum) < LK_SAME_PERSON) continue;
         if (c->count < LK_MAX_TRACKS)
             c->tracks[c->count++] = tracks[i].track;
         else

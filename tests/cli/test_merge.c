@@ -83,8 +83,35 @@ static void disk_full(void **state) {
     same_video("full.mp4");
 }
 
+/* Two men side by side: the face that goes is that of the man in the other clip. */
+static void who_is_like(void **state) {
+    (void)state;
+    make_all();
+    assert_int_equal(
+        shell("ffmpeg -v error -i dst.mp4 -i src.mp4 -lavfi '[1:v]scale=-2:288[b];[0:v][b]hstack' -frames:v 10 "
+              "-an -crf 10 two.mp4 && ffmpeg -v error -ss 10 -i src.mp4 -frames:v 10 -an -crf 10 one.mp4 && "
+              "'%s' extract two.mp4 -o two.faces && '%s' extract one.mp4 -o one.faces && "
+              "'%s' extract b.mp4 -o other.faces --max 10",
+              LK_PROGRAM, LK_PROGRAM, LK_PROGRAM),
+        0);
+    for (int k = 0; k < 2; k++) {
+        expect(likeness("merge m two.mp4 -o who.mp4 --faces two.faces --color none --crf 2 --who like:%s.faces",
+                        k ? "other" : "one"),
+               0, "10 with a new face");
+        assert_int_equal(
+            shell("for x in 0 360; do ffmpeg -v error -i two.mp4 -i who.mp4 -lavfi "
+                  "\"[0:v]crop=360:288:$x:0[a];[1:v]crop=360:288:$x:0[b];[a][b]psnr=stats_file=.psnr\" -f null - "
+                  "&& sed -n '5s/.*psnr_y:\\([0-9]*\\).*/\\1/p' .psnr; done"),
+            0);
+        int left = 0, right = 0;
+        assert_int_equal(sscanf(printed, "%d %d", &left, &right), 2);
+        if (k ? !(left < 36 && right > 42) : !(left > 42 && right < 36))
+            fail_msg("PSNR of the man on the left %d dB, on the right %d dB", left, right);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(killed), cmocka_unit_test(folder_killed),
-                                       cmocka_unit_test(disk_full)};
+                                       cmocka_unit_test(disk_full), cmocka_unit_test(who_is_like)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
