@@ -111,14 +111,19 @@ static bool start_source(job *j, int64_t old, lk_source *source, lk_error *err) 
     return false;
 }
 
-static bool extract_found(job *j, const char *input, const char fingerprint[65], int64_t old, lk_finds *finds,
-                          lk_error *err) {
-    if (!lk_find_faces(j->nets, input, j->options, finds, err)) return false;
-    if (finds->count == 0) return no_face(input, finds, j->options, err);
+/* An input that is not in the set yet, or not to its end. */
+typedef struct task {
+    const char *input;
+    char fingerprint[65];
+    int64_t old; /* its row in the set; 0: none */
+} task;
+
+static bool store_found(job *j, const task *t, lk_finds *finds, lk_error *err) {
+    if (finds->count == 0) return no_face(t->input, finds, j->options, err);
     lk_source source;
-    if (!lk_smooth_finds(finds, j->options, err) || !describe_source(input, fingerprint, finds, &source, err) ||
-        !need_set(j, err) || !start_source(j, old, &source, err) ||
-        !lk_cut_faces(j->nets, j->set, &source, finds, input, j->options, err))
+    if (!lk_smooth_finds(finds, j->options, err) || !describe_source(t->input, t->fingerprint, finds, &source, err) ||
+        !need_set(j, err) || !start_source(j, t->old, &source, err) ||
+        !lk_cut_faces(j->nets, j->set, &source, finds, t->input, j->options, err))
         return false;
     j->filled = true;
     j->report.frames += finds->frames;
@@ -128,18 +133,36 @@ static bool extract_found(job *j, const char *input, const char fingerprint[65],
     return true;
 }
 
-static bool extract_one(job *j, const char *input, lk_error *err) {
-    char fingerprint[65];
-    int64_t old;
-    bool complete;
-    if (!lk_source_fingerprint(input, fingerprint, err) || !look_up(j, fingerprint, &old, &complete, err)) return false;
-    if (complete) {
+/* What is to be done, in the order of the inputs; one that comes twice is done once. */
+static bool make_task(job *j, const char *input, task *tasks, int *count, lk_error *err) {
+    task *t = &tasks[*count];
+    bool known;
+    *t = (task){.input = input};
+    if (!lk_source_fingerprint(input, t->fingerprint, err) || !look_up(j, t->fingerprint, &t->old, &known, err))
+        return false;
+    for (int i = 0; i < *count; i++) known |= strcmp(tasks[i].fingerprint, t->fingerprint) == 0;
+    if (known)
         lk_log(LK_LOG_INFO, "%s is in %s already", input, j->output);
-        return true;
+    else
+        ++*count;
+    return true;
+}
+
+/* Finding takes one processor or two; so several inputs are looked through at once, and stored in their order. */
+static bool run_tasks(job *j, const task *tasks, int count, lk_error *err) {
+    const char **inputs = lk_alloc((size_t)count + 1, sizeof *inputs, err);
+    for (int i = 0; inputs && i < count; i++) inputs[i] = tasks[i].input;
+    bool alone = count < 2 || lk_threads() < 2, ok = inputs && (count == 0 || need_nets(j, err));
+    lk_search *s = ok && !alone ? lk_search_start(inputs, count, lk_threads(), j->options, err) : NULL;
+    ok = ok && (alone || s);
+    for (int i = 0; ok && i < count; i++) {
+        lk_finds finds = {0};
+        ok = (s ? lk_search_take(s, &finds, err) : lk_find_faces(j->nets, inputs[i], j->options, NULL, &finds, err)) &&
+             store_found(j, &tasks[i], &finds, err);
+        free(finds.items);
     }
-    lk_finds finds = {0};
-    bool ok = need_nets(j, err) && extract_found(j, input, fingerprint, old, &finds, err);
-    free(finds.items);
+    lk_search_end(s);
+    free(inputs);
     return ok;
 }
 
@@ -149,8 +172,17 @@ bool lk_extract(const char *const *inputs, int count, const char *output, const 
     double start = lk_now();
     if (report) *report = j.report;
     if (count < 1) return lk_fail(err, LK_ERR_USAGE, "there is no input to extract faces from");
-    bool ok = check_options(o, err) && prepare_output(&j, err);
-    for (int i = 0; ok && i < count; i++) ok = extract_one(&j, inputs[i], err);
+    int todo = 0;
+    task *tasks = lk_alloc((size_t)count, sizeof *tasks, err);
+    bool ok = tasks && check_options(o, err) && prepare_output(&j, err);
+    lk_error bad = {0};
+    for (int i = 0; ok && i < count && bad.code == LK_OK; i++) make_task(&j, inputs[i], tasks, &todo, &bad);
+    ok = ok && run_tasks(&j, tasks, todo, err);
+    if (ok && bad.code != LK_OK) { /* the inputs before the bad one are done all the same */
+        if (err) *err = bad;
+        ok = false;
+    }
+    free(tasks);
     lk_face_nets_close(j.nets);
     lk_faceset_close(j.set);
     if (j.created && !j.filled) unlink(output);

@@ -3,6 +3,8 @@
 #ifndef LIKENESS_EXTRACT_H
 #define LIKENESS_EXTRACT_H
 
+#include <stdatomic.h>
+
 #include "likeness/faceset.h"
 #include "likeness/media.h"
 #include "look.h"
@@ -30,7 +32,24 @@ typedef struct lk_finds {
     bool is_video;
 } lk_finds;
 
-bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, lk_finds *finds, lk_error *err);
+/* An input among others that are looked through at the same time: only one tells how far it is. */
+typedef struct lk_turn {
+    const atomic_int *current; /* the input that tells */
+    const atomic_bool *stop;   /* all of them give up, as after an interruption */
+    int number;                /* of this input */
+} lk_turn;
+
+/* turn: NULL when there are no others. */
+bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, const lk_turn *turn,
+                   lk_finds *finds, lk_error *err);
+
+/* search.c: inputs looked through side by side, each by a thread of its own, a few ahead of the one that is taken. */
+typedef struct lk_search lk_search;
+lk_search *lk_search_start(const char *const *inputs, int count, int threads, const lk_extract_options *o,
+                           lk_error *err);
+/* The finds of inputs 0, 1, 2, … in this order; waits for them. Caller frees finds->items, after a failure too. */
+bool lk_search_take(lk_search *s, lk_finds *finds, lk_error *err);
+void lk_search_end(lk_search *s); /* whatever is not taken is given up */
 /* Over time, track by track; also says which faces are to be described. */
 bool lk_smooth_finds(lk_finds *finds, const lk_extract_options *o, lk_error *err);
 

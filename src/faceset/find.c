@@ -88,18 +88,34 @@ static int64_t expected(const lk_media_info *info, const lk_extract_options *o) 
     return o->max > 0 && (n == 0 || o->max < n) ? o->max : n;
 }
 
+/* How far the finding is, when it is this input's turn to tell; `begun` from its first word on. */
+static void tell(lk_progress *p, bool *begun, const char *what, double total, const lk_turn *turn,
+                 const lk_finds *finds) {
+    double start = p->start;
+    if (turn && *turn->current != turn->number) return;
+    if (!*begun) {
+        lk_progress_begin(p, what, total);
+        p->start = start;
+    }
+    *begun = true;
+    double seconds = lk_now() - start;
+    lk_progress_update(p, (double)finds->frames, "%.0f frames/s, %lld faces",
+                       seconds > 0 ? (double)finds->frames / seconds : 0, (long long)finds->count);
+}
+
 static bool look_through(lk_reader *in, lk_face_nets *nets, const char *what, const lk_extract_options *o,
-                         lk_finds *finds, lk_error *err) {
+                         const lk_turn *turn, lk_finds *finds, lk_error *err) {
     const lk_media_info *info = lk_reader_info(in);
     finds->fps = info->is_video ? info->fps : 0;
     finds->is_video = info->is_video;
     lk_tracked_face *faces = lk_alloc(LK_MAX_FACES, sizeof *faces, err);
     lk_tracker *tracker = NULL;
     bool ok = faces && start_afresh(&tracker, nets, o, err);
-    lk_progress progress;
-    lk_progress_begin(&progress, what, (double)expected(info, o));
+    lk_progress progress = {.start = lk_now()};
+    bool begun = false;
+    tell(&progress, &begun, what, (double)expected(info, o), turn, finds);
     while (ok) {
-        if (lk_interrupted()) {
+        if (lk_interrupted() || (turn && *turn->stop)) {
             ok = lk_fail(err, LK_ERR_INTERRUPTED, "interrupted; run the same command again to go on");
             break;
         }
@@ -115,25 +131,24 @@ static bool look_through(lk_reader *in, lk_face_nets *nets, const char *what, co
         if (!info->is_video && finds->frames) ok = start_afresh(&tracker, nets, o, err);
         ok = ok && look_at(tracker, f, finds->fps, o, finds, faces, err);
         lk_frame_free(f);
-        if (finds->frames % 8 == 0) {
-            double seconds = lk_now() - progress.start;
-            lk_progress_update(&progress, (double)finds->frames, "%.0f frames/s, %lld faces",
-                               seconds > 0 ? (double)finds->frames / seconds : 0, (long long)finds->count);
-        }
+        if (finds->frames % 8 == 0) tell(&progress, &begun, what, (double)expected(info, o), turn, finds);
     }
-    lk_progress_update(&progress, (double)finds->frames, "%lld faces", (long long)finds->count);
-    lk_progress_end(&progress);
+    if (begun) {
+        lk_progress_update(&progress, (double)finds->frames, "%lld faces", (long long)finds->count);
+        lk_progress_end(&progress);
+    }
     lk_tracker_free(tracker);
     free(faces);
     return ok;
 }
 
-bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, lk_finds *finds, lk_error *err) {
+bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, const lk_turn *turn,
+                   lk_finds *finds, lk_error *err) {
     lk_reader_options range = lk_extract_range(o);
     lk_reader *in = lk_reader_open(input, &range, err);
     if (!in) return false;
     char *what = lk_format(err, "finding faces in %s", lk_path_base(input));
-    bool ok = what && look_through(in, nets, what, o, finds, err);
+    bool ok = what && look_through(in, nets, what, o, turn, finds, err);
     lk_reader_close(in);
     free(what);
     return ok;

