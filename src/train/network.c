@@ -150,20 +150,32 @@ static bool left_behind(const lk_swap_config *c, const char *name) {
     return strncmp(name, part, strlen(part)) == 0;
 }
 
-/* "12 of 46 tensors match; these do not: …" */
-static bool none_missing(const lk_nn_exec *e, const char *dir, const bool *loaded, int others, lk_error *err) {
-    char list[500] = "";
-    int count = lk_nn_param_count(e), missing = 0;
-    for (int i = 0; i < count; i++) {
-        if (loaded[i]) continue;
+#define MOST_NAMED 6
+
+/* Names of the parameters that were loaded, or of those that were not: "encoder/out/bias, …"; their count. */
+static int name_some(const lk_nn_exec *e, const bool *loaded, bool which, char *list, size_t size) {
+    int found = 0;
+    list[0] = 0;
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        if (loaded[i] != which || found++ >= MOST_NAMED) continue;
         size_t used = strlen(list);
-        if (missing++ < 6) snprintf(list + used, sizeof list - used, "%s%s", used ? ", " : "", lk_nn_param_name(e, i));
+        snprintf(list + used, size - used, "%s%s", used ? ", " : "", lk_nn_param_name(e, i));
     }
-    return missing == 0 || lk_fail(err, LK_ERR_USAGE,
-                                   "%s is of another architecture: %d of the %d tensors of the new model match, and "
-                                   "these do not: %s%s (%d of the old one have no place); give the new model the same "
-                                   "options",
-                                   dir, count - missing, count, list, missing > 6 ? ", …" : "", others);
+    size_t used = strlen(list);
+    if (found > MOST_NAMED) snprintf(list + used, size - used, ", …");
+    return found;
+}
+
+static bool none_missing(const lk_nn_exec *e, const char *dir, const bool *loaded, int others, lk_error *err) {
+    char match[300], differ[300];
+    int missing = name_some(e, loaded, false, differ, sizeof differ);
+    int same = name_some(e, loaded, true, match, sizeof match);
+    return missing == 0 ||
+           lk_fail(
+               err, LK_ERR_USAGE,
+               "%s is of another architecture: of the %d tensors of the new model %d match%s%s%s, and %d do not (%s); "
+               "%d of the old one have no place; give the new model the same options",
+               dir, same + missing, same, same ? " (" : "", match, same ? ")" : "", missing, differ, others);
 }
 
 bool lk_network_take(lk_network *n, const char *dir, const lk_record *r, lk_error *err) {

@@ -506,7 +506,8 @@ static void test_init_from(void **state) {
     assert_true(r.iteration == 0 && r.optimizer_steps == 0);
     lk_record_free(&r);
     other.config.ae_dims = 64;
-    refuse(&other, "is of another architecture");
+    refuse(&other, "is of another architecture: of the 33 tensors of the new model 25 match (encoder/down1/kernel");
+    refuse(&other, "and 8 do not (encoder/dense1/kernel");
     other.config.ae_dims = 32;
     other.init_from = folder;
     refuse(&other, "holds no model to begin with");
