@@ -289,6 +289,38 @@ static void test_samples(void **state) {
     lk_strings_free(&sets);
 }
 
+/* The network and its loss are PyTorch's (tests/golden/train_obstruction.py), from the same weights. */
+static void test_network(void **state) {
+    (void)state;
+    enum { SIZE = 32, BATCH = 2, PIXELS = BATCH * SIZE * SIZE };
+    void *data;
+    size_t size;
+    lk_nn_graph *g = lk_obstruction_graph(SIZE, 4, BATCH, true, &err);
+    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.train = true}, &err) : NULL;
+    lk_nn_graph_free(g);
+    test_ok(e && lk_nn_load(e, LK_NN_VALUE, LK_GOLDEN "/train_obstruction_weights.safetensors", NULL, NULL, &err),
+            &err);
+    test_ok(lk_file_read(LK_GOLDEN "/train_obstruction_values.f32", LK_MIB(1), &data, &size, &err), &err);
+    assert_int_equal(size, (7 * PIXELS + 1) * sizeof(float));
+    const float *v = data;
+    memcpy(lk_nn_data(e, lk_nn_find(e, "face")), v, 4 * PIXELS * sizeof(float));
+    memcpy(lk_nn_data(e, lk_nn_find(e, "target")), v + 4 * PIXELS, PIXELS * sizeof(float));
+    memcpy(lk_nn_data(e, lk_nn_find(e, "weight")), v + 5 * PIXELS, PIXELS * sizeof(float));
+    test_ok(lk_nn_run(e, &err), &err);
+    const float *mask = lk_nn_data(e, lk_nn_find(e, "mask"));
+    float least = 1, most = 0;
+    for (int i = 0; i < PIXELS; i++) {
+        if (!(fabsf(mask[i] - v[6 * PIXELS + i]) < 1e-4f))
+            fail_msg("value %d: %g, not %g", i, (double)mask[i], (double)v[6 * PIXELS + i]);
+        least = fminf(least, mask[i]);
+        most = fmaxf(most, mask[i]);
+    }
+    assert_true(most - least > 0.2f);
+    assert_true(fabsf(lk_nn_loss_value(e, 0) - v[7 * PIXELS]) < 1e-5f);
+    free(data);
+    lk_nn_free(e);
+}
+
 static void expect_refusal(bool ok, const char *says) {
     assert_false(ok);
     if (!strstr(err.message, says)) fail_msg("%s", err.message);
@@ -332,6 +364,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hostile_records, setup, teardown),
         cmocka_unit_test_setup_teardown(test_samples, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_network, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
