@@ -68,15 +68,6 @@ static double place_y(const field *f, double y) {
     return f->area.y + (f->most_y - y) / (f->most_y - f->least_y) * (f->area.height - 1);
 }
 
-/* 1, 2 or 5 times a power of ten, so that some `parts` of them span it. */
-static double nice_step(double span, double parts) {
-    double step = pow(10, floor(log10(span / parts)));
-    static const double times[] = {10, 5, 2};
-    for (size_t i = 0; i < LK_COUNT(times); i++)
-        if (span / step > parts * times[i] / 2) return step * times[i];
-    return step;
-}
-
 static bool find_range(field *f, const lk_evaluations *e, const panel *p) {
     f->least_y = INFINITY;
     f->most_y = -INFINITY;
@@ -96,7 +87,7 @@ static bool find_range(field *f, const lk_evaluations *e, const panel *p) {
 
 static void draw_scales(const field *f) {
     double right = f->area.x + f->area.width - 1, bottom = f->area.y + f->area.height - 1;
-    double step = nice_step(f->most_y - f->least_y, fmax(2, f->area.height / 30.0));
+    double step = lk_ink_step(f->most_y - f->least_y, fmax(2, f->area.height / 30.0));
     char label[32];
     for (double y = ceil(f->least_y / step) * step; y <= f->most_y; y += step) {
         double at = place_y(f, y);
@@ -104,7 +95,7 @@ static void draw_scales(const field *f) {
         lk_ink_line(f->image, f->area.x, at, right, at, lk_grid_ink);
         lk_ink_text(f->image, f->area.x - 6 - (int)strlen(label) * LK_GLYPH, (int)at - 5, label, lk_ink);
     }
-    step = fmax(1, nice_step(f->most_x - f->least_x, fmax(2, f->area.width / 90.0)));
+    step = fmax(1, lk_ink_step(f->most_x - f->least_x, fmax(2, f->area.width / 90.0)));
     for (double x = ceil(f->least_x / step) * step; x <= f->most_x; x += step) {
         double at = place_x(f, x);
         snprintf(label, sizeof label, "%.0f", x);

@@ -45,3 +45,11 @@ void lk_ink_text(lk_image *m, int x, int y, const char *s, lk_color c) {
         }
     }
 }
+
+double lk_ink_step(double span, double parts) {
+    double step = pow(10, floor(log10(span / parts)));
+    static const double times[] = {10, 5, 2};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (span / step > parts * times[i] / 2) return step * times[i];
+    return step;
+}

@@ -17,5 +17,7 @@ void lk_ink_dot(lk_image *m, int x, int y, lk_color c);
 void lk_ink_line(lk_image *m, double x0, double y0, double x1, double y1, lk_color c);
 void lk_ink_text(lk_image *m, int x, int y, const char *s, lk_color c); /* digits, letters, -.,=/:@%+ */
 void lk_ink_clear(lk_image *m);
+/* 1, 2 or 5 times a power of ten, so that some `parts` of them span it. */
+double lk_ink_step(double span, double parts);
 
 #endif

@@ -56,18 +56,29 @@ static void find_range(plot *p) {
 
 /* ---- The parts ------------------------------------------------------------------------------------------- */
 
+static void draw_loss(plot *p, double value) {
+    char label[32];
+    double y = place_y(p, log10(value));
+    snprintf(label, sizeof label, "%.4g", value);
+    lk_ink_line(&p->image, LEFT, y, p->image.width - RIGHT - 1, y, lk_grid_ink);
+    lk_ink_text(&p->image, LEFT - 6 - (int)strlen(label) * LK_GLYPH, (int)y - 5, label, lk_ink);
+}
+
+/* Over less than a decade even steps tell more than 1, 2, 5. */
 static void draw_loss_scale(plot *p) {
     static const double steps[] = {1, 2, 5};
-    double last = INFINITY;
+    double last = INFINITY, least = pow(10, p->least_y), most = pow(10, p->most_y);
+    if (most < 10 * least) {
+        double step = lk_ink_step(most - least, 5);
+        for (double value = ceil(least / step) * step; value <= most; value += step) draw_loss(p, value);
+        return;
+    }
     for (int k = (int)floor(p->least_y) * 3; k <= (int)ceil(p->most_y) * 3 + 3; k++) {
         int power = (int)floor(k / 3.0);
         double value = steps[k - 3 * power] * pow(10, power), y = place_y(p, log10(value));
         if (log10(value) < p->least_y || log10(value) > p->most_y || last - y < 14) continue;
         last = y;
-        char label[32];
-        snprintf(label, sizeof label, "%.4g", value);
-        lk_ink_line(&p->image, LEFT, y, p->image.width - RIGHT - 1, y, lk_grid_ink);
-        lk_ink_text(&p->image, LEFT - 6 - (int)strlen(label) * LK_GLYPH, (int)y - 5, label, lk_ink);
+        draw_loss(p, value);
     }
 }
 
