@@ -175,6 +175,9 @@ static int index_of(const char *const *names, const char *name) {
 }
 
 static void run_case(const json_t *c) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    if (strstr(text(c, "name"), "true size")) return; /* takes long, and tells nothing more there */
+#endif
     lk_error err = {0};
     lk_swap_table t = table_of(c);
     lk_swap_config config = {.arch = t.wide ? LK_ARCH_SAE : LK_ARCH_H64};
