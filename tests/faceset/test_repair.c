@@ -214,7 +214,7 @@ static void test_imported(void **state) {
     test_ok(s != NULL, &err);
     test_ok(lk_faceset_import(s, LK_GOLDEN "/dfl/odd", &(lk_import_options){.first_number = 1}, NULL, &err), &err);
     int64_t *ids;
-    assert_int_equal(lk_faceset_ids(s, NULL, &ids, &err), 2);
+    assert_int_equal(lk_faceset_ids(s, NULL, &ids, &err), 3);
     test_ok(lk_landmarks_export(s, ids, 1, json, &err), &err);
     json_t *j = lk_json_read(json, &err);
     json_t *point = json_array_get(json_object_get(json_array_get(json_object_get(j, "faces"), 0), "points"), 8);
