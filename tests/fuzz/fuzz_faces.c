@@ -1,5 +1,6 @@
-/* A .faces file of any content: opened, and everything read that it may hold. The first byte tells how it comes about: even,
- * the rest is the file; odd, the rest is what the columns of a sound file are overwritten with. */
+/* A .faces file of any content: opened, and everything read that it may hold. The first byte tells how it comes about: 0, the
+ * rest is the file; else the rest is what columns of a sound file, open already, are overwritten with, until it is rolled
+ * back. */
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdio.h>
@@ -7,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "internal.h"
 #include "likeness/curate.h"
 #include "likeness/faceset.h"
 #include "likeness/masks.h"
@@ -17,6 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static char folder[64], sound[96], file[96];
+static lk_faceset *opened;
 
 /* Columns that hold what a program could trip over, by table. */
 static const char *const columns[] = {
@@ -27,7 +30,12 @@ static const char *const columns[] = {
     "source.path", "source.width",     "source.frames",  "source.fps",     "source.complete",    "source.fingerprint",
 };
 
+#define COLUMNS (sizeof columns / sizeof *columns)
+static sqlite3_stmt *updates[COLUMNS];
+
 static void remove_all(void) {
+    for (size_t i = 0; i < COLUMNS; i++) sqlite3_finalize(updates[i]);
+    lk_faceset_close(opened);
     unlink(sound);
     unlink(file);
     rmdir(folder);
@@ -64,6 +72,19 @@ static void make_sound(void) {
     lk_faceset_close(s);
 }
 
+static void open_sound(void) {
+    lk_error err = {0};
+    opened = lk_faceset_open(sound, true, &err);
+    must(opened != NULL, &err);
+    sqlite3_exec(opened->db, "PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF", NULL, NULL, NULL);
+    for (size_t i = 0; i < COLUMNS; i++) {
+        char sql[200];
+        snprintf(sql, sizeof sql, "UPDATE %.*s SET %s = ?1 WHERE rowid = ?2 OR ?2 = 0", (int)strcspn(columns[i], "."),
+                 columns[i], strchr(columns[i], '.') + 1);
+        if (sqlite3_prepare_v2(opened->db, sql, -1, &updates[i], NULL) != SQLITE_OK) exit(1);
+    }
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc;
     (void)argv;
@@ -73,6 +94,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     snprintf(file, sizeof file, "%s/made.faces", folder);
     atexit(remove_all);
     make_sound();
+    open_sound();
     return 0;
 }
 
@@ -85,37 +107,28 @@ static bool write_file(const void *data, size_t size) {
 
 /* Each piece of the data: which column, of which face, as which type, how long, and so many bytes. */
 static void overwrite(const uint8_t *data, size_t size) {
-    sqlite3 *db = NULL;
-    if (sqlite3_open(file, &db) == SQLITE_OK) {
-        sqlite3_exec(db, "PRAGMA synchronous = OFF; PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF",
-                     NULL, NULL, NULL);
-        for (int most = 8; size >= 4 && most > 0; most--) {
-            const char *column = columns[data[0] % (sizeof columns / sizeof *columns)];
-            size_t row = data[1] % (FACES + 1), type = data[2] % 4, length = data[3] * (size_t)(1 + data[2] / 4);
-            data += 4;
-            size -= 4;
-            if (length > size) length = size;
-            char sql[200];
-            sqlite3_stmt *q = NULL;
-            snprintf(sql, sizeof sql, "UPDATE %.*s SET %s = ? WHERE rowid = %zu OR %zu = 0", (int)strcspn(column, "."),
-                     column, strchr(column, '.') + 1, row, row);
-            if (sqlite3_prepare_v2(db, sql, -1, &q, NULL) == SQLITE_OK) {
-                double number = 0;
-                sqlite3_int64 whole = 0;
-                memcpy(&number, data, length < sizeof number ? length : sizeof number);
-                memcpy(&whole, data, length < sizeof whole ? length : sizeof whole);
-                if (type == 0) sqlite3_bind_blob(q, 1, data, (int)length, SQLITE_STATIC);
-                if (type == 1) sqlite3_bind_text(q, 1, (const char *)data, (int)length, SQLITE_STATIC);
-                if (type == 2) sqlite3_bind_double(q, 1, number);
-                if (type == 3) sqlite3_bind_int64(q, 1, whole);
-                sqlite3_step(q);
-            }
-            sqlite3_finalize(q);
-            data += length;
-            size -= length;
-        }
+    for (int most = 8; size >= 4 && most > 0; most--) {
+        sqlite3_stmt *q = updates[data[0] % COLUMNS];
+        int row = data[1] % (FACES + 1), type = data[2] % 4;
+        size_t length = data[3] * (size_t)(1 + data[2] / 4);
+        data += 4;
+        size -= 4;
+        if (length > size) length = size;
+        double number = 0;
+        sqlite3_int64 whole = 0;
+        memcpy(&number, data, length < sizeof number ? length : sizeof number);
+        memcpy(&whole, data, length < sizeof whole ? length : sizeof whole);
+        if (type == 0) sqlite3_bind_blob(q, 1, data, (int)length, SQLITE_STATIC);
+        if (type == 1) sqlite3_bind_text(q, 1, (const char *)data, (int)length, SQLITE_STATIC);
+        if (type == 2) sqlite3_bind_double(q, 1, number);
+        if (type == 3) sqlite3_bind_int64(q, 1, whole);
+        sqlite3_bind_int(q, 2, row);
+        sqlite3_step(q);
+        sqlite3_reset(q);
+        sqlite3_clear_bindings(q);
+        data += length;
+        size -= length;
     }
-    sqlite3_close(db);
 }
 
 static void read_face(lk_faceset *s, int64_t id) {
@@ -153,16 +166,15 @@ static void read_through(lk_faceset *s) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 1) return 0;
-    if (data[0] % 2 == 0) {
-        if (!write_file(data + 1, size - 1)) return 0;
-    } else {
-        void *whole = NULL;
-        size_t bytes;
-        bool ok = lk_file_read(sound, LK_MIB(4), &whole, &bytes, NULL) && write_file(whole, bytes);
-        free(whole);
-        if (!ok) return 0;
-        overwrite(data + 1, size - 1);
+    if (data[0] != 0) {
+        if (lk_faceset_begin(opened, NULL)) {
+            overwrite(data + 1, size - 1);
+            read_through(opened);
+            lk_faceset_rollback(opened);
+        }
+        return 0;
     }
+    if (!write_file(data + 1, size - 1)) return 0;
     lk_faceset *s = lk_faceset_open(file, false, NULL);
     if (s) read_through(s);
     lk_faceset_close(s);
