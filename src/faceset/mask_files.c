@@ -1,5 +1,6 @@
 /* Masks as folders of pictures, and by a pretrained network. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -118,7 +119,10 @@ int64_t lk_masks_import(lk_faceset *s, const char *folder, lk_error *err) {
     if (!lk_sql_writable(s, err)) return -1;
     in.count = scandir(folder, &in.files, is_png, in_order);
     if (in.count < 0) {
-        lk_fail_errno(err, "%s cannot be read", folder);
+        if (errno == ENOTDIR)
+            lk_fail(err, LK_ERR_FORMAT, "%s is neither a folder of PNGs nor a .json file of polygons", folder);
+        else
+            lk_fail_errno(err, "%s cannot be read", folder);
         return -1;
     }
     in.taken = lk_alloc((size_t)in.count + 1, sizeof *in.taken, err);

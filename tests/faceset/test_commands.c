@@ -85,6 +85,8 @@ static void test_masking(void **state) {
     expect(likeness("set mask import odd.faces drawn.json --json"), 0, "");
     assert_int_equal(number("faces"), drawn);
     expect(likeness("set mask import odd.faces list.json"), 1, "list.json");
+    expect(likeness("set mask import odd.faces odd.faces"), 1,
+           "odd.faces is neither a folder of PNGs nor a .json file");
     expect(likeness("set mask clear odd.faces --kind painted --where 'frame < 0'"), 0, "0 faces lost masks");
     expect(likeness("set mask clear odd.faces --kind painting"), 2, "painting");
     expect(likeness("set sheet odd.faces -o sheet.png --masks"), 0, "sheet.png");
