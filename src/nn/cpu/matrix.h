@@ -28,9 +28,9 @@ typedef struct lk_matrix {
     lk_field f;
     const lk_tile_ops *ops;
     int threads;
-    uint32_t *offsets;                                  /* the steps of a product; owned */
-    size_t field_at, extra_at, thread_at, thread_bytes; /* in the node's scratch memory, bytes */
-    int taps_together, blocks_together, steps_together; /* of the weights' gradient: what one task holds in the cache */
+    uint32_t *offsets;                                                 /* the steps of a product; owned */
+    size_t field_at, extra_at, thread_at, thread_bytes;                /* in the node's scratch memory, bytes */
+    int taps_together, blocks_together, rows_together, steps_together; /* what is held in the caches at once */
 } lk_matrix;
 
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);

@@ -1,8 +1,9 @@
 /* The forward pass of a layer, and the gradient of its input: pictures times weights.
  *
  * Both slide a kernel over a field (the padded input; the padded gradient of the output). A block of the product is 32
- * pixels by 32 channels; all of a block's inner dimension is summed in registers. The blocks of one block column use the
- * same weights and run one after the other, so that those stay in the second cache.
+ * pixels by 32 channels. The blocks of one block column use the same weights and run one after the other. With AMX all of
+ * a block's inner dimension is summed in registers, and a column's weights stay in the second cache. With vectors it goes
+ * in passes: few weights, which stay in the first cache, meet as many pixels as the second cache holds.
  *
  * The input's gradient of a layer with stride 2 falls into 4 phases, each with the taps that reach its pixels; its weights
  * are the same blocks with their roles exchanged, which a thread does for each block column as it comes to it. */
@@ -19,6 +20,12 @@ typedef enum walk {
     DEEP,  /* the same pixel of 16 samples */
 } walk;
 
+/* The taps of one phase of a picture's gradient, along one axis: kernel positions r, r + stride, …; `first` … in units of
+ * the output's pixels, of which `count` are inside the picture. */
+typedef struct phase {
+    int r, taps, first, count;
+} phase;
+
 /* One slide of a kernel over a field. */
 typedef struct slide {
     const lk_field *f;
@@ -26,6 +33,7 @@ typedef struct slide {
     const uint32_t *offsets;
     int steps;
     size_t origin;     /* numbers: from a sample's begin to the first pixel's first tap */
+    size_t reach;      /* and from the first pixel of a half to the end of the last one's last tap */
     int height, width; /* pixels of the output */
     walk walk;
     int halves;           /* how many 16-row halves there are */
@@ -37,6 +45,8 @@ typedef struct slide {
     const float *bias; /* padded to whole blocks, or NULL */
     lk_nn_act act;
     float alpha;
+    bool exchange; /* of the input's gradient: the weights' roles, for the taps of one phase */
+    phase y, x;
 } slide;
 
 static void choose_walk(slide *s) {
@@ -141,12 +151,6 @@ static void write_block(const slide *s, float *c, int half, int halves, int firs
     for (int i = 0; i < halves; i++) write_half(s, rows + i * (s->to_narrow ? 1024 : 2048), half + i, first, count);
 }
 
-/* The taps of one phase of a picture's gradient, along one axis: kernel positions r, r + stride, …; `first` … in units of
- * the output's pixels, of which `count` are inside the picture. */
-typedef struct phase {
-    int r, taps, first, count;
-} phase;
-
 static phase phase_of(int r, int kernel, int stride, int pad, int size) {
     int first = pad > r ? (pad - r + stride - 1) / stride : 0, last = (size - 1 + pad - r) / stride;
     phase p = {r, kernel > r ? (kernel - r + stride - 1) / stride : 0, first, last - first + 1};
@@ -163,6 +167,20 @@ static lk_field field_backward(const lk_layer *l) {
 
 static bool is_back(const lk_node *n) { return n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA; }
 
+/* How much goes together. In passes: about 12 blocks of weights, whole kernels where that is possible, since neighbouring
+ * taps read the same pixels; and rows of the product whose pixels and sums come to 3/8 MiB. */
+static void plan_passes(lk_matrix *m, int steps, int taps) {
+    m->steps_together = steps;
+    m->rows_together = 1;
+    if (!m->ops->in_passes) return;
+    int parts = (taps + 11) / 12;
+    m->steps_together = taps < 12 ? 12 / taps * taps : (taps + parts - 1) / parts;
+    if (m->steps_together >= steps) return;
+    size_t row = 32 * m->f.pixel * (size_t)(m->f.step * m->f.step) * sizeof(lk_bf16) + LK_TILE * sizeof(float);
+    m->rows_together = (int)(((size_t)384 << 10) / row);
+    m->rows_together = m->rows_together < 4 ? 4 : m->rows_together;
+}
+
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
     (void)e;
     const lk_layer *l = &m->l;
@@ -175,60 +193,90 @@ bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error
     if (!back) lk_matrix_offsets(l, &m->f, m->offsets);
     m->extra_at = ALIGN(m->f.count * sizeof(lk_bf16));
     m->thread_at = m->extra_at + ALIGN((size_t)l->ob * 32 * sizeof(float));
-    m->thread_bytes = LK_TILE * sizeof(float) + (back ? (size_t)steps * LK_TILE * sizeof(lk_bf16) : 0);
+    plan_passes(m, steps, back ? (l->kh + l->stride - 1) / l->stride * ((l->kw + l->stride - 1) / l->stride) : l->taps);
+    m->thread_bytes =
+        LK_TILE * ((size_t)m->rows_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
     return true;
 }
 
-/* The blocks of one block column, from one 32-row block to another. */
-static void run_column(const lk_tile_ops *ops, const slide *s, const lk_bf16 *weights, int column, int from, int to,
-                       float *c) {
-    int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
-    for (int i = from; i < to; i++) {
-        int halves = 2 * i + 1 < s->halves ? 2 : 1;
-        const lk_bf16 *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
-        size_t lda = s->walk == DEEP ? s->f->sample : s->f->pixel;
-        ops->multiply(a0, a1, lda, s->offsets, weights, c, s->steps, false);
-        write_block(s, c, 2 * i, halves, column * 32, count);
+/* Steps `first` … of a phase, exchanged: inner positions are the layer's outputs. */
+static void gather(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int cb, int first, int steps,
+                   lk_bf16 *to) {
+    const lk_layer *l = &m->l;
+    const phase *y = &s->y, *x = &s->x;
+    for (int k = first; k < first + steps; k++, to += LK_TILE) {
+        int i = k / x->taps % y->taps, j = k % x->taps, ob = k / x->taps / y->taps;
+        int tap = (y->r + i * l->stride) * l->kw + x->r + j * l->stride;
+        m->ops->exchange(weights + lk_matrix_block(l, ob, cb, tap), to);
     }
 }
 
-/* The taps of a phase, exchanged: inner positions are the layer's outputs. */
-static void gather(const lk_matrix *m, const lk_bf16 *weights, phase y, phase x, int cb, lk_bf16 *to) {
-    const lk_layer *l = &m->l;
-    for (int ob = 0; ob < l->ob; ob++)
-        for (int i = 0; i < y.taps; i++)
-            for (int j = 0; j < x.taps; j++, to += LK_TILE) {
-                int tap = (y.r + i * l->stride) * l->kw + x.r + j * l->stride;
-                m->ops->exchange(weights + lk_matrix_block(l, ob, cb, tap), to);
-            }
+/* The blocks `from` to `to` of one block column. */
+static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int column, int from, int to,
+                       float *c) {
+    int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
+    lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->rows_together * LK_TILE);
+    size_t lda = s->walk == DEEP ? s->f->sample : s->f->pixel;
+    int together = m->steps_together < s->steps ? m->steps_together : s->steps;
+    for (int k = 0; k < s->steps; k += together) {
+        int steps = s->steps - k < together ? s->steps - k : together;
+        const lk_bf16 *b = gathered;
+        if (s->exchange)
+            gather(m, s, weights, column, k, steps, gathered);
+        else
+            b = weights + lk_matrix_block(&m->l, column, 0, 0) + (size_t)k * LK_TILE;
+        for (int i = from; i < to; i++) {
+            int halves = 2 * i + 1 < s->halves ? 2 : 1;
+            const lk_bf16 *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
+            float *block = c + (steps < s->steps ? (size_t)(i - from) * LK_TILE : 0);
+            m->ops->multiply(a0, a1, lda, s->offsets + k, b, block, steps, k > 0);
+            if (k + steps == s->steps) write_block(s, block, 2 * i, halves, column * 32, count);
+        }
+    }
 }
 
-/* All block columns of a slide, split evenly over the threads, columns outermost. */
-static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch, const phase *y,
-                      const phase *x) {
+/* Asks for the pixels of some rows, in the sample where they begin, to be in the second cache: line after line they come
+ * several times as fast as in the order in which the products need them. */
+static void fetch(const slide *s, int from, int to) {
+    if (s->walk == DEEP) return;
+    const lk_field *f = s->f;
+    int n, y, x, last = 2 * to < s->halves ? 2 * to - 1 : s->halves - 1;
+    begin_of(s, 2 * from, &n, &y, &x);
+    size_t begin = (size_t)(rows_of(s, 2 * from) - s->field), end = (size_t)(rows_of(s, last) - s->field) + s->reach;
+    if (end > (size_t)n * f->sample + f->part) end = (size_t)n * f->sample + f->part;
+    for (int part = 0; part < f->step * f->step; part++)
+        for (size_t at = begin; at < end; at += 32) __builtin_prefetch(s->field + at + (size_t)part * f->part, 0, 2);
+}
+
+/* All blocks of a slide, split evenly over the threads: groups of rows outermost, then columns. */
+static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
     int rows = (s->halves + 1) / 2, columns = (s->to_shape.c + 31) / 32;
+    int together = m->steps_together < s->steps ? m->rows_together : rows;
     int64_t all = (int64_t)rows * columns;
 #pragma omp parallel num_threads(m->threads)
     {
         int id = omp_get_thread_num(), count = omp_get_num_threads();
         float *c = (float *)(void *)(scratch + m->thread_at + (size_t)id * m->thread_bytes);
-        lk_bf16 *gathered = (lk_bf16 *)(void *)(c + LK_TILE);
         int64_t at = all * id / count, end = all * (id + 1) / count;
         m->ops->begin();
-        while (at < end) {
-            int column = (int)(at / rows), from = (int)(at % rows);
-            int to = end - at < rows - from ? from + (int)(end - at) : rows;
-            const lk_bf16 *b = gathered;
-            if (y)
-                gather(m, weights, *y, *x, column, gathered);
-            else
-                b = weights + lk_matrix_block(&m->l, column, 0, 0);
-            run_column(m->ops, s, b, column, from, to, c);
+        for (int fetched = -1; at < end;) {
+            int first = (int)(at / columns / together) * together;
+            int some = rows - first < together ? rows - first : together;
+            int64_t within = at - (int64_t)first * columns;
+            int column = (int)(within / some), from = (int)(within % some);
+            int to = end - at < some - from ? from + (int)(end - at) : some;
+            if (fetched != first && together < rows) fetch(s, first, first + some);
+            fetched = first;
+            run_column(m, s, weights, column, first + from, first + to, c);
             at += to - from;
         }
         m->ops->end();
     }
+}
+
+static size_t reach_of(const lk_field *f, int down, int right) {
+    return ((size_t)down * (size_t)f->columns + (size_t)right + 16) * f->pixel;
 }
 
 static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
@@ -244,6 +292,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .field = (lk_bf16 *)(void *)scratch,
                .offsets = m->offsets,
                .steps = l->cb * l->taps,
+               .reach = reach_of(&m->f, (l->kh - 1) / l->stride, (l->kw - 1) / l->stride),
                .height = l->oh,
                .width = l->ow,
                .to_shape = lk_shape(l->n, l->o, l->oh, l->ow),
@@ -255,7 +304,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .act = n->a.conv.act,
                .alpha = n->a.conv.alpha};
     choose_walk(&s);
-    run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch, NULL, NULL);
+    run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
 }
 
 /* Steps of one phase: for each block of outputs its taps, the last one first in the field. */
@@ -284,6 +333,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .field = (lk_bf16 *)(void *)scratch,
                    .offsets = m->offsets,
                    .steps = l->ob * y.taps * x.taps,
+                   .reach = reach_of(f, y.taps - 1, x.taps - 1),
                    .origin = (row * (size_t)f->columns + column) * f->pixel,
                    .height = y.count,
                    .width = x.count,
@@ -292,9 +342,12 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .top = y.first * l->stride + y.r - l->pad_top,
                    .left = x.first * l->stride + x.r - l->pad_left,
                    .to = dx->data,
-                   .to_narrow = dx->narrow};
+                   .to_narrow = dx->narrow,
+                   .exchange = true,
+                   .y = y,
+                   .x = x};
         choose_walk(&s);
-        run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch, &y, &x);
+        run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
     }
 }
 

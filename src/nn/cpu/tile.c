@@ -49,7 +49,8 @@ static void adam(const float *gradient, lk_bf16 *high, int16_t *low, float *m, f
         }
 }
 
-const lk_tile_ops lk_tile_plain = {"plain C", always, nothing, nothing, multiply, gather, exchange, transpose, adam};
+const lk_tile_ops lk_tile_plain = {"plain C", true,   always,   nothing,   nothing,
+                                   multiply,  gather, exchange, transpose, adam};
 
 const lk_tile_ops *lk_tile_best(void) {
     if (lk_tile_amx.usable()) return &lk_tile_amx;

@@ -23,6 +23,7 @@ typedef struct lk_tile_adam {
 
 typedef struct lk_tile_ops {
     const char *name;
+    bool in_passes; /* a multiply may begin and end anywhere in the inner dimension at little cost */
     bool (*usable)(void);
     void (*begin)(void); /* on each thread before the first multiply, and after the last */
     void (*end)(void);

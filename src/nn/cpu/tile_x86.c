@@ -256,10 +256,10 @@ AVX512 static void adam_avx512(const float *gradient, lk_bf16 *high, int16_t *lo
     }
 }
 
-const lk_tile_ops lk_tile_avx512 = {"AVX-512 BF16", has_avx512,      nothing,          nothing,    multiply_avx512,
-                                    gather_avx512,  exchange_avx512, transpose_avx512, adam_avx512};
-const lk_tile_ops lk_tile_amx = {"AMX",         has_amx,         configure,        leave,      multiply_amx,
-                                 gather_avx512, exchange_avx512, transpose_avx512, adam_avx512};
+const lk_tile_ops lk_tile_avx512 = {"AVX-512 BF16",  true,          has_avx512,      nothing,          nothing,
+                                    multiply_avx512, gather_avx512, exchange_avx512, transpose_avx512, adam_avx512};
+const lk_tile_ops lk_tile_amx = {"AMX",        false,         has_amx,         configure,        leave,
+                                 multiply_amx, gather_avx512, exchange_avx512, transpose_avx512, adam_avx512};
 
 #else
 
