@@ -53,11 +53,11 @@ void lk_cpu_fuse(lk_nn_exec *e);
 /* matrix.c: layers that are done in bfloat16 by our own products */
 void lk_matrix_choose(lk_nn_exec *e); /* marks their weights, and tells each node of a layer which those are */
 bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n);
+bool lk_matrix_spreads(const lk_nn_exec *e, const lk_node *n); /* can depth-to-space be part of it? */
 bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err);
 void lk_matrix_release(lk_node *n);
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
-size_t lk_matrix_weights_bytes(lk_nn_shape s);
 /* Between memory of tiled weights, their moments or gradients, and [n, c, h, w]. */
 bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload);
 

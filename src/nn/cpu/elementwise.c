@@ -9,7 +9,7 @@ bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err) {
     const lk_tensor *in = &e->g.tensors[n->in[0]];
     lk_tensor *out = &e->g.tensors[n->out[0]];
     if (in->tiled) {
-        out->tiled = true;
+        out->tiled = in->tiled;
         out->bytes = in->bytes;
     }
     if (!in->layout) return true;

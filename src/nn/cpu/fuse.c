@@ -67,5 +67,5 @@ static void fuse(lk_nn_exec *e, int i) {
 
 void lk_cpu_fuse(lk_nn_exec *e) {
     for (int i = 0; i < e->forward_count; i++)
-        if (e->g.nodes[i].op == LK_OP_CONV && lk_matrix_does(e, &e->g.nodes[i])) fuse(e, i);
+        if (e->g.nodes[i].op == LK_OP_CONV && lk_matrix_spreads(e, &e->g.nodes[i])) fuse(e, i);
 }

@@ -16,13 +16,46 @@ static bool is_dense(lk_op op) {
 
 static bool gives_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
 
+/* The layer as a convolution 1×1 of what its thin side is unfolded to. Taps of an output come in reverse order: a pixel of
+ * the input sees the output's pixels that way. */
+static void unfold_side(lk_layer *l) {
+    if (l->tiling == LK_TILED_INPUT) {
+        l->u = (lk_unfolding){l->h, l->w, l->c, l->oh, l->ow, l->kh, l->kw, l->stride, l->pad_top, l->pad_left};
+        l->c *= l->taps;
+        l->h = l->oh;
+        l->w = l->ow;
+    } else if (l->tiling == LK_TILED_OUTPUT) {
+        l->u = (lk_unfolding){
+            l->oh, l->ow, l->o, l->h, l->w, l->kh, l->kw, 1, l->kh - 1 - l->pad_top, l->kw - 1 - l->pad_left};
+        l->o *= l->taps;
+        l->oh = l->h;
+        l->ow = l->w;
+    } else {
+        return;
+    }
+    l->kh = l->kw = l->stride = l->taps = 1;
+    l->pad_top = l->pad_left = 0;
+}
+
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
     bool forward = n->op == LK_OP_CONV || n->op == LK_OP_DENSE, weights = gives_weights(n->op);
     lk_nn_shape x = lk_cpu_shape(e, forward || weights ? n->in[0] : n->out[0]);
     lk_nn_shape y = lk_cpu_shape(e, forward ? n->out[0] : weights ? n->in[1] : n->in[0]);
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
     const lk_nn_conv_options *o = &n->a.conv;
-    lk_layer l = {x.n, x.h, x.w, x.c, y.h, y.w, y.c, w.h, w.w, o->stride, o->pad_top, o->pad_left, 0, 0, w.h * w.w};
+    lk_layer l = {.n = x.n,
+                  .h = x.h,
+                  .w = x.w,
+                  .c = x.c,
+                  .oh = y.h,
+                  .ow = y.w,
+                  .o = y.c,
+                  .kh = w.h,
+                  .kw = w.w,
+                  .stride = o->stride,
+                  .pad_top = o->pad_top,
+                  .pad_left = o->pad_left,
+                  .taps = w.h * w.w};
     if (n->spread) {
         l.oh /= n->spread;
         l.ow /= n->spread;
@@ -33,6 +66,8 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
         l.h = l.w = l.oh = l.ow = l.stride = 1;
         l.pad_top = l.pad_left = 0;
     }
+    l.tiling = (lk_tiling)e->g.tensors[n->weights].tiled;
+    unfold_side(&l);
     l.cb = (l.c + 31) / 32;
     l.ob = (l.o + 31) / 32;
     return l;
@@ -40,8 +75,7 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
 
 /* ---- Which layers ---------------------------------------------------------------------------------------- */
 
-/* Layers of few channels (pictures in and out) waste most of a block, and are still quicker here than by oneDNN 2.6. It
- * does grouped and dilated convolutions. */
+/* Grouped and dilated convolutions are oneDNN's. */
 static bool suits(const lk_nn_exec *e, const lk_node *n) {
     const lk_nn_conv_options *o = &n->a.conv;
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
@@ -50,9 +84,23 @@ static bool suits(const lk_nn_exec *e, const lk_node *n) {
     return o->groups == 1 && o->dilation == 1 && o->stride <= 2 && w.h <= 9 && w.w <= 9;
 }
 
+#define THIN 8 /* channels, at most, of a side that is worth unfolding */
+
+/* A block is 32 channels by 32 of one tap. Where unfolding a side makes less than half as many, it is done. */
+static lk_tiling tiling_of(const lk_nn_graph *g, int weights) {
+    lk_nn_shape s = g->tensors[weights].shape;
+    int taps = s.h * s.w, cb = (s.c + 31) / 32, ob = (s.n + 31) / 32, whole = taps * cb * ob;
+    if (s.c <= THIN && 2 * ob * ((taps * s.c + 31) / 32) < whole) return LK_TILED_INPUT;
+    if (s.n > THIN || 2 * cb * ((taps * s.n + 31) / 32) >= whole) return LK_TILED;
+    for (int i = 0; i < g->node_count; i++)
+        if (g->nodes[i].weights == weights && g->nodes[i].a.conv.stride != 1) return LK_TILED;
+    return LK_TILED_OUTPUT;
+}
+
 void lk_matrix_choose(lk_nn_exec *e) {
     lk_nn_graph *g = &e->g;
-    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].tiled = g->tensors[i].kind == LK_PARAM;
+    for (int i = 0; i < g->tensor_count; i++)
+        g->tensors[i].tiled = g->tensors[i].kind == LK_PARAM ? LK_TILED : LK_UNTILED;
     for (int i = 0; i < g->node_count; i++) {
         lk_node *n = &g->nodes[i];
         n->weights = -1;
@@ -62,18 +110,22 @@ void lk_matrix_choose(lk_nn_exec *e) {
         if (gives_weights(n->op)) n->weights = g->tensors[n->out[0]].gradient;
         bool fits = n->weights >= 0 && suits(e, n);
         for (int j = 0; j < n->in_count; j++)
-            if (n->op != LK_OP_ADAM && !(fits && n->in[j] == n->weights)) g->tensors[n->in[j]].tiled = false;
-        if (n->weights >= 0 && !fits) g->tensors[n->weights].tiled = false;
+            if (n->op != LK_OP_ADAM && !(fits && n->in[j] == n->weights)) g->tensors[n->in[j]].tiled = LK_UNTILED;
+        if (n->weights >= 0 && !fits) g->tensors[n->weights].tiled = LK_UNTILED;
     }
     /* Parameters that no layer multiplies stay as they are. */
     for (int i = 0; i < g->tensor_count; i++) {
         bool used = false;
         for (int k = 0; g->tensors[i].tiled && k < g->node_count && !used; k++) used = g->nodes[k].weights == i;
-        g->tensors[i].tiled &= used;
+        g->tensors[i].tiled = used ? tiling_of(g, i) : LK_UNTILED;
     }
 }
 
 bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n) { return n->weights >= 0 && e->g.tensors[n->weights].tiled; }
+
+bool lk_matrix_spreads(const lk_nn_exec *e, const lk_node *n) {
+    return lk_matrix_does(e, n) && e->g.tensors[n->weights].tiled != LK_TILED_OUTPUT;
+}
 
 /* ---- Fields ---------------------------------------------------------------------------------------------- */
 
@@ -110,13 +162,17 @@ static void fill_row(const lk_field *f, const lk_bf16 *from, lk_bf16 *to, int n,
     }
 }
 
-void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to) {
+void lk_field_fill(const lk_field *f, const lk_unfolding *u, const lk_bf16 *from, lk_bf16 *to) {
     int parts = f->step * f->step, all = f->n * parts * f->rows;
 #pragma omp parallel for
     for (int i = 0; i < all; i++) {
         int row = i % f->rows, part = i / f->rows % parts, n = i / f->rows / parts;
         size_t at = (size_t)n * f->sample + (size_t)part * f->part + (size_t)row * (size_t)f->columns * f->pixel;
-        fill_row(f, from, to + at, n, part, row);
+        if (u)
+            lk_unfold(u, from + (size_t)n * (size_t)(u->h * u->w * u->c), row * u->columns, u->columns, f->pixel,
+                      to + at);
+        else
+            fill_row(f, from, to + at, n, part, row);
     }
 }
 
@@ -132,24 +188,30 @@ void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets) 
 
 /* ---- Weights in and out ---------------------------------------------------------------------------------- */
 
-static lk_layer weights_shape(lk_nn_shape s) {
-    return (lk_layer){.c = s.c, .o = s.n, .cb = (s.c + 31) / 32, .ob = (s.n + 31) / 32, .taps = s.h * s.w};
+static lk_layer weights_shape(const lk_tensor *t) {
+    lk_nn_shape s = t->shape;
+    lk_layer l = {.tiling = (lk_tiling)t->tiled, .c = s.c, .o = s.n, .kh = s.h, .kw = s.w, .taps = s.h * s.w};
+    unfold_side(&l);
+    l.cb = (l.c + 31) / 32;
+    l.ob = (l.o + 31) / 32;
+    return l;
 }
 
-size_t lk_matrix_weights_bytes(lk_nn_shape s) {
-    lk_layer l = weights_shape(s);
-    return lk_matrix_numbers(&l) * sizeof(float);
-}
-
-static void exchange(const lk_layer *l, char *data, bool halves, float *values, bool upload) {
+static void exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload) {
+    lk_layer whole_layer = weights_shape(t), *l = &whole_layer;
+    lk_nn_shape s = t->shape;
+    int taps = s.h * s.w;
     lk_bf16 *high = (lk_bf16 *)(void *)data;
     int16_t *low = (int16_t *)(void *)(high + lk_matrix_numbers(l));
     float *whole = (float *)(void *)data;
-    for (int o = 0; o < l->o; o++)
-        for (int c = 0; c < l->c; c++)
-            for (int tap = 0; tap < l->taps; tap++, values++) {
-                size_t block = lk_matrix_block(l, o / 32, c / 32, tap);
-                size_t at = block + lk_tile_at(o % 32, c % 32), f = block + lk_tile_float_at(o % 32, c % 32);
+    for (int o = 0; o < s.n; o++)
+        for (int c = 0; c < s.c; c++)
+            for (int tap = 0; tap < taps; tap++, values++) {
+                bool in = l->tiling == LK_TILED_INPUT, out = l->tiling == LK_TILED_OUTPUT;
+                int row = out ? (taps - 1 - tap) * s.n + o : o, column = in ? tap * s.c + c : c;
+                size_t block = lk_matrix_block(l, row / 32, column / 32, in || out ? 0 : tap);
+                size_t at = block + lk_tile_at(row % 32, column % 32);
+                size_t f = block + lk_tile_float_at(row % 32, column % 32);
                 if (halves && upload)
                     lk_tile_split(*values, &high[at], &low[at]);
                 else if (halves)
@@ -164,11 +226,11 @@ static void exchange(const lk_layer *l, char *data, bool halves, float *values, 
 /* Short first moments: all codes, then the scales of all blocks. */
 static float *scales_of(const lk_tensor *w) { return (float *)(void *)(w->moment1 + w->bytes / sizeof(float)); }
 
-static bool exchange_short(const lk_tensor *t, const lk_layer *l, char *moment, float *values, bool upload) {
-    size_t numbers = lk_matrix_numbers(l);
+static bool exchange_short(const lk_tensor *t, char *moment, float *values, bool upload) {
+    size_t numbers = t->bytes / sizeof(float);
     float *whole = lk_alloc(numbers, sizeof *whole, NULL), *scale = scales_of(t);
     if (!whole) return false;
-    if (upload) exchange(l, (char *)whole, false, values, true);
+    if (upload) exchange(t, (char *)whole, false, values, true);
     for (size_t at = 0; at < numbers; at += LK_SHORT, scale++) {
         uint8_t *first = (uint8_t *)moment + at;
         lk_bf16 *second = (lk_bf16 *)(void *)moment + at;
@@ -181,16 +243,15 @@ static bool exchange_short(const lk_tensor *t, const lk_layer *l, char *moment, 
         else
             lk_short_decode_second(second, whole + at);
     }
-    if (!upload) exchange(l, (char *)whole, false, values, false);
+    if (!upload) exchange(t, (char *)whole, false, values, false);
     free(whole);
     return true;
 }
 
 bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload) {
-    lk_layer l = weights_shape(t->shape);
     bool moment = t->kind == LK_PARAM && (data == t->moment1 || data == t->moment2);
-    if (moment && t->moment_bytes[0]) return exchange_short(t, &l, data, values, upload);
-    exchange(&l, data, t->kind == LK_PARAM && data == t->data, values, upload);
+    if (moment && t->moment_bytes[0]) return exchange_short(t, data, values, upload);
+    exchange(t, data, t->kind == LK_PARAM && data == t->data, values, upload);
     return true;
 }
 
@@ -236,7 +297,8 @@ bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
 
 static void keep_weights(lk_nn_exec *e, const lk_node *n) {
     lk_tensor *w = &e->g.tensors[n->weights];
-    w->bytes = lk_matrix_weights_bytes(w->shape);
+    lk_layer l = weights_shape(w);
+    w->bytes = lk_matrix_numbers(&l) * sizeof(float);
     size_t numbers = w->bytes / sizeof(float);
     if (e->options.optimizer_memory == LK_NN_STATES_SHORT) {
         w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
@@ -245,7 +307,7 @@ static void keep_weights(lk_nn_exec *e, const lk_node *n) {
     if (!gives_weights(n->op)) return;
     lk_tensor *gradient = &e->g.tensors[n->out[0]];
     gradient->bytes = n->updates ? 0 : w->bytes;
-    gradient->tiled = true;
+    gradient->tiled = w->tiled;
 }
 
 bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {

@@ -5,8 +5,23 @@
 #include "cpu.h"
 #include "tile.h"
 
-/* A layer's shape, whichever of its passes the node is. Dense layers are convolutions of one pixel. */
+/* How weights are cut into blocks: lk_tensor's tiled. Of a convolution with few channels on one side, a block of whose 32
+ * would be almost empty, that side's channels of all taps are put together. */
+typedef enum lk_tiling { LK_UNTILED, LK_TILED, LK_TILED_INPUT, LK_TILED_OUTPUT } lk_tiling;
+
+/* A picture of few channels, and the grid of pixels that see it through a kernel: unfolded, pixel (y, x) of the grid has
+ * the channels of all taps side by side, tap (i, j) from (y·stride + i − top, x·stride + j − left). */
+typedef struct lk_unfolding {
+    int h, w, c;       /* the picture */
+    int rows, columns; /* the grid */
+    int kh, kw, stride, top, left;
+} lk_unfolding;
+
+/* A layer's shape, whichever of its passes the node is. Dense layers are convolutions of one pixel. With an unfolded side
+ * it is a convolution 1×1 of the unfolded picture, or to it. */
 typedef struct lk_layer {
+    lk_tiling tiling;
+    lk_unfolding u;
     int n, h, w, c; /* input */
     int oh, ow, o;  /* output */
     int kh, kw, stride, pad_top, pad_left;
@@ -29,20 +44,26 @@ typedef struct lk_matrix {
     const lk_tile_ops *ops;
     int threads;
     uint32_t *offsets;                                                 /* the steps of a product; owned */
-    size_t field_at, extra_at, thread_at, thread_bytes;                /* in the node's scratch memory, bytes */
+    size_t field_at, extra_at, grid_at, thread_at, thread_bytes;       /* in the node's scratch memory, bytes */
     int taps_together, blocks_together, rows_together, steps_together; /* what is held in the caches at once */
 } lk_matrix;
 
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
 lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns);
 lk_field lk_field_forward(const lk_layer *l); /* of the input, for the forward pass and the weights' gradient */
-void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to);
-void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets); /* [cb][taps] */
+void lk_field_fill(const lk_field *f, const lk_unfolding *u, const lk_bf16 *from, lk_bf16 *to); /* u: or NULL */
+void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets);                /* [cb][taps] */
 /* Blocks [ob][cb][taps]: where one begins, in numbers. */
 static inline size_t lk_matrix_block(const lk_layer *l, int ob, int cb, int tap) {
     return (((size_t)ob * (size_t)l->cb + (size_t)cb) * (size_t)l->taps + (size_t)tap) * LK_TILE;
 }
 static inline size_t lk_matrix_numbers(const lk_layer *l) { return lk_matrix_block(l, l->ob, 0, 0); }
+
+/* unfold.c: `count` pixels of a sample's grid from one on, rows `pixel` numbers apart, of which all behind the channels are
+ * 0; and the way back, the sum of what all pixels of the grid say of one row
+ * of the picture. */
+void lk_unfold(const lk_unfolding *u, const lk_bf16 *picture, int first, int count, size_t pixel, lk_bf16 *to);
+void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row);
 
 /* Adam on one block, `at` numbers into the weights; gradient: [32 outputs][32 inputs]. */
 void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,

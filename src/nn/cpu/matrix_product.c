@@ -167,6 +167,9 @@ static lk_field field_backward(const lk_layer *l) {
 
 static bool is_back(const lk_node *n) { return n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA; }
 
+/* Is the result unfolded, to be folded? */
+static bool folds(const lk_matrix *m, bool back) { return m->l.tiling == (back ? LK_TILED_INPUT : LK_TILED_OUTPUT); }
+
 /* How much goes together. In passes: about 12 blocks of weights, whole kernels where that is possible, since neighbouring
  * taps read the same pixels; and rows of the product whose pixels and sums come to 3/8 MiB. */
 static void plan_passes(lk_matrix *m, int steps, int taps) {
@@ -193,6 +196,8 @@ bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error
     if (!back) lk_matrix_offsets(l, &m->f, m->offsets);
     m->extra_at = ALIGN(m->f.count * sizeof(lk_bf16));
     m->thread_at = m->extra_at + ALIGN((size_t)l->ob * 32 * sizeof(float));
+    m->grid_at = m->thread_at;
+    if (folds(m, back)) m->thread_at += ALIGN((size_t)(l->h * l->w) * (size_t)(back ? l->c : l->o) * sizeof(float));
     plan_passes(m, steps, back ? (l->kh + l->stride - 1) / l->stride * ((l->kw + l->stride - 1) / l->stride) : l->taps);
     m->thread_bytes =
         LK_TILE * ((size_t)m->rows_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
@@ -279,6 +284,38 @@ static size_t reach_of(const lk_field *f, int down, int right) {
     return ((size_t)down * (size_t)f->columns + (size_t)right + 16) * f->pixel;
 }
 
+/* Sample after sample: the product as a grid of unfolded pixels, then the picture that it folds to. */
+static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
+    const lk_unfolding *u = &m->l.u;
+    size_t line = (size_t)(u->w * u->c), number = s->to_narrow ? sizeof(lk_bf16) : sizeof(float);
+    lk_field f = *s->f;
+    f.n = 1;
+    for (int n = 0; n < m->l.n; n++) {
+        slide one = *s;
+        one.f = &f;
+        one.field += (size_t)n * f.sample;
+        one.to_shape.n = 1;
+        one.to = scratch + m->grid_at;
+        one.to_narrow = false;
+        one.bias = NULL;
+        one.act = LK_NN_LINEAR;
+        choose_walk(&one);
+        run_slide(m, &one, weights, scratch);
+#pragma omp parallel for num_threads(m->threads)
+        for (int y = 0; y < u->h; y++) {
+            float row[line];
+            lk_fold_row(u, (const float *)(const void *)one.to, y, row);
+            for (size_t k = 0; s->bias && k < line; k++) row[k] += s->bias[k % (size_t)u->c];
+            lk_cpu_activate(s->act, s->alpha, row, row, line);
+            char *to = s->to + ((size_t)n * (size_t)u->h + (size_t)y) * line * number;
+            if (s->to_narrow)
+                lk_cpu_narrow(row, (lk_bf16 *)(void *)to, line);
+            else
+                memcpy(to, row, line * sizeof *row);
+        }
+    }
+}
+
 static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
     const lk_layer *l = &m->l;
     lk_tensor *y = &e->g.tensors[n->out[0]];
@@ -286,7 +323,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
     if (n->in_count > 2) {
         bias = (float *)(void *)(scratch + m->extra_at);
         memset(bias, 0, (size_t)l->ob * 32 * sizeof *bias);
-        memcpy(bias, lk_cpu_data(e, n->in[2]), (size_t)l->o * sizeof *bias);
+        memcpy(bias, lk_cpu_data(e, n->in[2]), (size_t)e->g.tensors[n->weights].shape.n * sizeof *bias);
     }
     slide s = {.f = &m->f,
                .field = (lk_bf16 *)(void *)scratch,
@@ -303,8 +340,13 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .bias = bias,
                .act = n->a.conv.act,
                .alpha = n->a.conv.alpha};
+    const lk_bf16 *weights = (const lk_bf16 *)(void *)e->g.tensors[n->weights].data;
+    if (folds(m, false)) {
+        run_folded(m, &s, weights, scratch);
+        return;
+    }
     choose_walk(&s);
-    run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
+    run_slide(m, &s, weights, scratch);
 }
 
 /* Steps of one phase: for each block of outputs its taps, the last one first in the field. */
@@ -346,8 +388,13 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .exchange = true,
                    .y = y,
                    .x = x};
+        const lk_bf16 *weights = (const lk_bf16 *)(void *)e->g.tensors[n->weights].data;
+        if (folds(m, true)) {
+            run_folded(m, &s, weights, scratch);
+            continue;
+        }
         choose_walk(&s);
-        run_slide(m, &s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
+        run_slide(m, &s, weights, scratch);
     }
 }
 
@@ -355,7 +402,9 @@ bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
-    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    lk_tiling thin = is_back(n) ? LK_TILED_OUTPUT : LK_TILED_INPUT;
+    lk_field_fill(&m->f, m->l.tiling == thin ? &m->l.u : NULL, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data,
+                  (lk_bf16 *)(void *)scratch);
     if (is_back(n))
         backward(e, n, m, scratch);
     else
