@@ -278,6 +278,15 @@ void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops
     lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
 }
 
+void lk_matrix_fetch(const lk_tensor *w, size_t at) {
+    size_t numbers = w->bytes / sizeof(float);
+    lk_fetch(w->data + at * 2, LK_TILE * 2);
+    lk_fetch(w->data + (numbers + at) * 2, LK_TILE * 2);
+    size_t first = w->moment_bytes[0] ? 1 : sizeof(float), second = w->moment_bytes[0] ? 2 : sizeof(float);
+    lk_fetch(w->moment1 + at * first, LK_TILE * first);
+    lk_fetch(w->moment2 + at * second, LK_TILE * second);
+}
+
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_tensor *p = &e->g.tensors[n->in[0]];

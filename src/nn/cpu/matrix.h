@@ -43,9 +43,10 @@ typedef struct lk_matrix {
     lk_field f;
     const lk_tile_ops *ops;
     int threads;
-    uint32_t *offsets;                                                 /* the steps of a product; owned */
-    size_t field_at, extra_at, grid_at, thread_at, thread_bytes;       /* in the node's scratch memory, bytes */
-    int taps_together, blocks_together, rows_together, steps_together; /* what is held in the caches at once */
+    uint32_t *offsets;                                           /* the steps of a product; owned */
+    size_t field_at, extra_at, grid_at, thread_at, thread_bytes; /* in the node's scratch memory, bytes */
+    int taps_together, blocks_together, rows_together, steps_together,
+        sums_together; /* what is held in the caches at once */
 } lk_matrix;
 
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
@@ -68,6 +69,9 @@ void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row);
 /* Adam on one block, `at` numbers into the weights; gradient: [32 outputs][32 inputs]. */
 void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
                       const float *gradient);
+
+/* Asks for what an update of the block at `at` will read. */
+void lk_matrix_fetch(const lk_tensor *w, size_t at);
 
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -12,6 +12,12 @@
 /* Pixels of the output, in steps of 32. */
 static int steps_of(const lk_layer *l) { return (l->n * l->oh * l->ow + 31) / 32; }
 
+static int task_count(const lk_matrix *m) {
+    const lk_layer *l = &m->l;
+    return (l->ob + m->blocks_together - 1) / m->blocks_together * l->cb *
+           ((l->taps + m->taps_together - 1) / m->taps_together);
+}
+
 bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
     (void)e;
     const lk_layer *l = &m->l;
@@ -20,7 +26,9 @@ bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_erro
         return lk_fail(err, LK_ERR_UNSUPPORTED, "a batch of pictures of this size is not possible");
     int steps = steps_of(l);
     m->taps_together = l->taps <= 9 ? l->taps : l->kw;
-    m->blocks_together = l->ob < 16 ? l->ob : 16;
+    int most = m->ops->in_passes ? 6 : 16;
+    m->blocks_together = l->ob < most ? l->ob : most;
+    while (m->blocks_together > 1 && task_count(m) < 4 * m->threads) m->blocks_together = (m->blocks_together + 1) / 2;
     m->steps_together = steps < 16 ? steps : 16;
     m->offsets = lk_alloc((size_t)l->cb * (size_t)l->taps, sizeof *m->offsets, err);
     if (!m->offsets) return false;
@@ -111,12 +119,6 @@ static task task_of(const lk_matrix *m, int i) {
     return t;
 }
 
-static int task_count(const lk_matrix *m) {
-    const lk_layer *l = &m->l;
-    return (l->ob + m->blocks_together - 1) / m->blocks_together * l->cb *
-           ((l->taps + m->taps_together - 1) / m->taps_together);
-}
-
 static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sums, lk_bf16 *pairs,
                      const uint32_t *offsets) {
     const lk_bf16 *field = (const lk_bf16 *)(const void *)scratch;
@@ -131,6 +133,10 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
             m->ops->gather(x, where + first * 32, steps, pairs);
             for (int i = 0; i < t.blocks; i++) {
                 const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
+                /* A part of what this block needs of the next pixels, while it computes. */
+                size_t part = (size_t)m->steps_together * LK_TILE / (size_t)t.taps / 32 * 32;
+                if (first + 2 * m->steps_together <= all)
+                    lk_fetch(a + (size_t)m->steps_together * LK_TILE + (size_t)k * part, part * sizeof *a);
                 m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, offsets, pairs,
                                  sums + (size_t)(i * t.taps + k) * LK_TILE, steps, first > 0);
             }
@@ -139,11 +145,15 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
 }
 
 static void finish_task(const lk_nn_exec *e, const lk_node *n, const lk_matrix *m, task t, const float *sums) {
+    const lk_tensor *w = &e->g.tensors[n->weights];
     for (int i = 0; i < t.blocks; i++)
         for (int k = 0; k < t.taps; k++, sums += LK_TILE) {
             size_t at = lk_matrix_block(&m->l, t.ob + i, t.cb, t.tap + k);
             if (n->updates) {
-                lk_matrix_update(e, &e->g.tensors[n->weights], m->ops, at, sums);
+                bool last = k + 1 == t.taps && i + 1 == t.blocks;
+                int next = k + 1 == t.taps ? t.ob + i + 1 : t.ob + i;
+                if (!last) lk_matrix_fetch(w, lk_matrix_block(&m->l, next, t.cb, t.tap + (k + 1) % t.taps));
+                lk_matrix_update(e, w, m->ops, at, sums);
                 continue;
             }
             float *to = lk_cpu_data(e, n->out[0]) + at;

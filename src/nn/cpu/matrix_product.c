@@ -7,6 +7,7 @@
  *
  * The input's gradient of a layer with stride 2 falls into 4 phases, each with the taps that reach its pixels; its weights
  * are the same blocks with their roles exchanged, which a thread does for each block column as it comes to it. */
+#include <limits.h>
 #include <omp.h>
 
 #include "matrix.h"
@@ -174,14 +175,15 @@ static bool folds(const lk_matrix *m, bool back) { return m->l.tiling == (back ?
  * taps read the same pixels; and rows of the product whose pixels and sums come to 3/8 MiB. */
 static void plan_passes(lk_matrix *m, int steps, int taps) {
     m->steps_together = steps;
-    m->rows_together = 1;
+    m->rows_together = INT_MAX;
+    m->sums_together = 1;
     if (!m->ops->in_passes) return;
     int parts = (taps + 11) / 12;
     m->steps_together = taps < 12 ? 12 / taps * taps : (taps + parts - 1) / parts;
-    if (m->steps_together >= steps) return;
     size_t row = 32 * m->f.pixel * (size_t)(m->f.step * m->f.step) * sizeof(lk_bf16) + LK_TILE * sizeof(float);
     m->rows_together = (int)(((size_t)384 << 10) / row);
     m->rows_together = m->rows_together < 4 ? 4 : m->rows_together;
+    if (m->steps_together < steps) m->sums_together = m->rows_together;
 }
 
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
@@ -200,7 +202,7 @@ bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error
     if (folds(m, back)) m->thread_at += ALIGN((size_t)(l->h * l->w) * (size_t)(back ? l->c : l->o) * sizeof(float));
     plan_passes(m, steps, back ? (l->kh + l->stride - 1) / l->stride * ((l->kw + l->stride - 1) / l->stride) : l->taps);
     m->thread_bytes =
-        LK_TILE * ((size_t)m->rows_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
+        LK_TILE * ((size_t)m->sums_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
     return true;
 }
@@ -221,7 +223,7 @@ static void gather(const lk_matrix *m, const slide *s, const lk_bf16 *weights, i
 static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int column, int from, int to,
                        float *c) {
     int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
-    lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->rows_together * LK_TILE);
+    lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->sums_together * LK_TILE);
     size_t lda = s->walk == DEEP ? s->f->sample : s->f->pixel;
     int together = m->steps_together < s->steps ? m->steps_together : s->steps;
     for (int k = 0; k < s->steps; k += together) {
@@ -257,7 +259,7 @@ static void fetch(const slide *s, int from, int to) {
 /* All blocks of a slide, split evenly over the threads: groups of rows outermost, then columns. */
 static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
     int rows = (s->halves + 1) / 2, columns = (s->to_shape.c + 31) / 32;
-    int together = m->steps_together < s->steps ? m->rows_together : rows;
+    int together = m->rows_together < rows ? m->rows_together : rows;
     int64_t all = (int64_t)rows * columns;
 #pragma omp parallel num_threads(m->threads)
     {
@@ -271,7 +273,7 @@ static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights
             int64_t within = at - (int64_t)first * columns;
             int column = (int)(within / some), from = (int)(within % some);
             int to = end - at < some - from ? from + (int)(end - at) : some;
-            if (fetched != first && together < rows) fetch(s, first, first + some);
+            if (fetched != first && m->ops->in_passes) fetch(s, first, first + some);
             fetched = first;
             run_column(m, s, weights, column, first + from, first + to, c);
             at += to - from;

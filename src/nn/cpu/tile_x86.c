@@ -35,8 +35,11 @@ static bool has_amx(void) {
 AVX512 static inline void rows8(const lk_bf16 *a, size_t lda, const uint32_t *offsets, const lk_bf16 *b, float *c,
                                 int steps, bool add) {
     __m512 sum[8][2];
-    for (int i = 0; i < 8; i++)
-        for (int j = 0; j < 2; j++) sum[i][j] = add ? _mm512_loadu_ps(c + i * 32 + j * 16) : _mm512_setzero_ps();
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        sum[i][0] = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();
+        sum[i][1] = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
+    }
     for (int s = 0; s < steps; s++, b += LK_TILE) {
         const lk_bf16 *at = a + offsets[s];
         for (int k = 0; k < 16; k++) {
@@ -52,8 +55,11 @@ AVX512 static inline void rows8(const lk_bf16 *a, size_t lda, const uint32_t *of
             }
         }
     }
-    for (int i = 0; i < 8; i++)
-        for (int j = 0; j < 2; j++) _mm512_storeu_ps(c + i * 32 + j * 16, sum[i][j]);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+        _mm512_storeu_ps(c + i * 32, sum[i][0]);
+        _mm512_storeu_ps(c + i * 32 + 16, sum[i][1]);
+    }
 }
 
 AVX512 static void multiply_avx512(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets,
@@ -144,6 +150,10 @@ AVX512 static inline void pair_up(__m512i r0, __m512i r1, __m512i *low, __m512i 
 AVX512 static void gather_avx512(const lk_bf16 *rows, const uint32_t *where, int steps, lk_bf16 *to) {
     for (int s = 0; s < steps; s++, to += 512)
         for (int i = 0; i < 16; i++, where += 2, to += 32) {
+            if (s + 2 < steps) {
+                _mm_prefetch(rows + where[64], _MM_HINT_T0);
+                _mm_prefetch(rows + where[65], _MM_HINT_T0);
+            }
             __m512i low, high;
             pair_up(_mm512_loadu_si512(rows + where[0]), _mm512_loadu_si512(rows + where[1]), &low, &high);
             _mm512_storeu_si512(to, low);

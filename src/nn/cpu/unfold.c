@@ -26,6 +26,16 @@ LK_HOT void lk_unfold(const lk_unfolding *u, const lk_bf16 *picture, int first, 
     }
 }
 
+/* To `count` pixels side by side. */
+static inline void fold_run(const float *from, size_t all, int c, int count, float *row) {
+    if (c == 3)
+        for (int x = 0; x < count; x++, from += all, row += 3)
+            for (int k = 0; k < 3; k++) row[k] += from[k];
+    else
+        for (int x = 0; x < count; x++, from += all, row += c)
+            for (int k = 0; k < c; k++) row[k] += from[k];
+}
+
 LK_HOT void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row) {
     size_t all = (size_t)(u->kh * u->kw * u->c);
     memset(row, 0, (size_t)(u->w * u->c) * sizeof *row);
@@ -35,6 +45,12 @@ LK_HOT void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *
         const float *line = grid + (size_t)(down / u->stride * u->columns) * all;
         for (int j = 0; j < u->kw; j++) {
             const float *tap = line + (i * u->kw + j) * u->c;
+            if (u->stride == 1) {
+                int from = j > u->left ? j - u->left : 0, end = u->columns - u->left + j;
+                end = end < u->w ? end : u->w;
+                fold_run(tap + (size_t)(from + u->left - j) * all, all, u->c, end - from, row + from * u->c);
+                continue;
+            }
             for (int x = 0; x < u->w; x++) {
                 int right = x + u->left - j;
                 if (right < 0 || right % u->stride || right / u->stride >= u->columns) continue;
