@@ -25,9 +25,7 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
                     &needs->network, err))
         return false;
     needs->samples = lk_sampler_bytes(options->batch, whole.resolution, lk_sampler_threads());
-    /* Short states are unpacked beside what is written. */
-    bool unpacked = needs->network.optimizer < 2 * needs->network.parameters * sizeof(float);
-    needs->transfer = needs->network.largest * sizeof(float) * (unpacked ? 2 : 1);
+    needs->transfer = needs->network.largest * sizeof(float);
     needs->total = needs->network.total + needs->samples + needs->transfer + needs->program;
     return true;
 }

@@ -29,7 +29,7 @@ static void test_short_states(void **state) {
         assert_true(share > 0.37 && share < 0.42);
     else
         assert_true(share == 1);
-    assert_int_equal(few.transfer, full.transfer * (lk_nn_has_bf16() ? 2 : 1));
+    assert_int_equal(few.transfer, full.transfer);
     assert_int_equal(full.total - full.network.optimizer - full.transfer,
                      few.total - few.network.optimizer - few.transfer);
 }

@@ -197,61 +197,87 @@ static lk_layer weights_shape(const lk_tensor *t) {
     return l;
 }
 
-static void exchange(const lk_tensor *t, char *data, bool halves, float *values, bool upload) {
-    lk_layer whole_layer = weights_shape(t), *l = &whole_layer;
-    lk_nn_shape s = t->shape;
-    int taps = s.h * s.w;
-    lk_bf16 *high = (lk_bf16 *)(void *)data;
-    int16_t *low = (int16_t *)(void *)(high + lk_matrix_numbers(l));
-    float *whole = (float *)(void *)data;
-    for (int o = 0; o < s.n; o++)
-        for (int c = 0; c < s.c; c++)
-            for (int tap = 0; tap < taps; tap++, values++) {
-                bool in = l->tiling == LK_TILED_INPUT, out = l->tiling == LK_TILED_OUTPUT;
-                int row = out ? (taps - 1 - tap) * s.n + o : o, column = in ? tap * s.c + c : c;
-                size_t block = lk_matrix_block(l, row / 32, column / 32, in || out ? 0 : tap);
-                size_t at = block + lk_tile_at(row % 32, column % 32);
-                size_t f = block + lk_tile_float_at(row % 32, column % 32);
-                if (halves && upload)
-                    lk_tile_split(*values, &high[at], &low[at]);
-                else if (halves)
-                    *values = lk_tile_join(high[at], low[at]);
-                else if (upload)
-                    whole[f] = *values;
-                else
-                    *values = whole[f];
-            }
-}
+/* How a tensor's numbers are kept: weights in two halves, moments short, everything else as float32. */
+typedef enum form { HALVES, WHOLE, SHORT_FIRST, SHORT_SECOND } form;
 
 /* Short first moments: all codes, then the scales of all blocks. */
 static float *scales_of(const lk_tensor *w) { return (float *)(void *)(w->moment1 + w->bytes / sizeof(float)); }
 
-static bool exchange_short(const lk_tensor *t, char *moment, float *values, bool upload) {
-    size_t numbers = t->bytes / sizeof(float);
-    float *whole = lk_alloc(numbers, sizeof *whole, NULL), *scale = scales_of(t);
-    if (!whole) return false;
-    if (upload) exchange(t, (char *)whole, false, values, true);
-    for (size_t at = 0; at < numbers; at += LK_SHORT, scale++) {
-        uint8_t *first = (uint8_t *)moment + at;
-        lk_bf16 *second = (lk_bf16 *)(void *)moment + at;
-        if (moment == t->moment1 && upload)
-            *scale = lk_short_encode(whole + at, 0, first);
-        else if (moment == t->moment1)
-            lk_short_decode(first, *scale, whole + at);
-        else if (upload)
-            lk_short_encode_second(whole + at, 0, second);
-        else
-            lk_short_decode_second(second, whole + at);
-    }
-    if (!upload) exchange(t, (char *)whole, false, values, false);
-    free(whole);
-    return true;
+static form form_of(const lk_tensor *t, const char *data) {
+    if (t->kind != LK_PARAM) return WHOLE;
+    if (data == t->data) return HALVES;
+    if (!t->moment_bytes[0]) return WHOLE;
+    return data == t->moment1 ? SHORT_FIRST : SHORT_SECOND;
 }
 
+/* The block at `at`, in the order of gradients. */
+static void load_block(const lk_tensor *t, const char *data, form f, size_t at, float *block) {
+    const lk_bf16 *high = (const lk_bf16 *)(const void *)data + at;
+    const int16_t *low = (const int16_t *)(const void *)(high + t->bytes / sizeof(float));
+    if (f == HALVES)
+        for (int i = 0; i < LK_TILE; i++) {
+            int from = lk_tile_half_of(i);
+            block[i] = lk_tile_join(high[from], low[from]);
+        }
+    else if (f == WHOLE)
+        memcpy(block, (const float *)(const void *)data + at, LK_TILE * sizeof *block);
+    else if (f == SHORT_FIRST)
+        lk_short_decode((const uint8_t *)data + at, scales_of(t)[at / LK_SHORT], block);
+    else
+        lk_short_decode_second(high, block);
+}
+
+static void store_block(const lk_tensor *t, char *data, form f, size_t at, const float *block) {
+    lk_bf16 *high = (lk_bf16 *)(void *)data + at;
+    int16_t *low = (int16_t *)(void *)(high + t->bytes / sizeof(float));
+    if (f == HALVES)
+        for (int i = 0; i < LK_TILE; i++) {
+            int to = lk_tile_half_of(i);
+            lk_tile_split(block[i], &high[to], &low[to]);
+        }
+    else if (f == WHOLE)
+        memcpy((float *)(void *)data + at, block, LK_TILE * sizeof *block);
+    else if (f == SHORT_FIRST)
+        scales_of(t)[at / LK_SHORT] = lk_short_encode(block, 0, (uint8_t *)data + at);
+    else
+        lk_short_encode_second(block, 0, high);
+}
+
+/* Where row o, column c of block (ob, cb, tap) is in [n, c, h, w]; −1: nowhere, it fills up the block. */
+static ptrdiff_t value_of(lk_nn_shape s, lk_tiling tiling, int row, int column, int tap) {
+    int taps = s.h * s.w;
+    if (tiling == LK_TILED_INPUT) {
+        tap = column / s.c;
+        column %= s.c;
+    } else if (tiling == LK_TILED_OUTPUT) {
+        tap = taps - 1 - row / s.n;
+        row %= s.n;
+    }
+    if (row >= s.n || column >= s.c || tap < 0 || tap >= taps) return -1;
+    return ((ptrdiff_t)row * s.c + column) * taps + tap;
+}
+
+/* Block after block, so that nothing is ever unpacked as a whole. */
 bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload) {
-    bool moment = t->kind == LK_PARAM && (data == t->moment1 || data == t->moment2);
-    if (moment && t->moment_bytes[0]) return exchange_short(t, data, values, upload);
-    exchange(t, data, t->kind == LK_PARAM && data == t->data, values, upload);
+    lk_layer l = weights_shape(t);
+    form f = form_of(t, data);
+    int blocks = l.ob * l.cb * l.taps;
+#pragma omp parallel for
+    for (int b = 0; b < blocks; b++) {
+        int tap = b % l.taps, cb = b / l.taps % l.cb, ob = b / l.taps / l.cb;
+        float block[LK_TILE] = {0};
+        if (!upload) load_block(t, data, f, (size_t)b * LK_TILE, block);
+        for (int i = 0; i < LK_TILE; i++) {
+            ptrdiff_t at = value_of(t->shape, l.tiling, ob * 32 + i / 32, cb * 32 + i % 32, tap);
+            if (at < 0) continue;
+            float *number = &block[lk_tile_float_at(i / 32, i % 32)];
+            if (upload)
+                *number = values[at];
+            else
+                values[at] = *number;
+        }
+        if (upload) store_block(t, data, f, (size_t)b * LK_TILE, block);
+    }
     return true;
 }
 
@@ -276,15 +302,6 @@ void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops
     uint32_t seed = ((uint32_t)e->steps + 1) * 0x9e3779b1u + (uint32_t)at * 2;
     *scale = lk_short_encode(m, seed | 1, first);
     lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
-}
-
-void lk_matrix_fetch(const lk_tensor *w, size_t at) {
-    size_t numbers = w->bytes / sizeof(float);
-    lk_fetch(w->data + at * 2, LK_TILE * 2);
-    lk_fetch(w->data + (numbers + at) * 2, LK_TILE * 2);
-    size_t first = w->moment_bytes[0] ? 1 : sizeof(float), second = w->moment_bytes[0] ? 2 : sizeof(float);
-    lk_fetch(w->moment1 + at * first, LK_TILE * first);
-    lk_fetch(w->moment2 + at * second, LK_TILE * second);
 }
 
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {

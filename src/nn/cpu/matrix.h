@@ -70,9 +70,6 @@ void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row);
 void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
                       const float *gradient);
 
-/* Asks for what an update of the block at `at` will read. */
-void lk_matrix_fetch(const lk_tensor *w, size_t at);
-
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);

@@ -26,7 +26,7 @@ bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_erro
         return lk_fail(err, LK_ERR_UNSUPPORTED, "a batch of pictures of this size is not possible");
     int steps = steps_of(l);
     m->taps_together = l->taps <= 9 ? l->taps : l->kw;
-    int most = m->ops->in_passes ? 3 : 16;
+    int most = m->ops->in_passes ? 6 : 16;
     m->blocks_together = l->ob < most ? l->ob : most;
     while (m->blocks_together > 1 && task_count(m) < 4 * m->threads) m->blocks_together = (m->blocks_together + 1) / 2;
     m->steps_together = steps < 16 ? steps : 16;
@@ -119,8 +119,8 @@ static task task_of(const lk_matrix *m, int i) {
     return t;
 }
 
-static void sum_task(const lk_matrix *m, const lk_tensor *updated, task t, const char *scratch, float *sums,
-                     lk_bf16 *pairs, const uint32_t *offsets) {
+static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sums, lk_bf16 *pairs,
+                     const uint32_t *offsets) {
     const lk_bf16 *field = (const lk_bf16 *)(const void *)scratch;
     const lk_bf16 *transposed = (const lk_bf16 *)(const void *)(scratch + m->field_at);
     const uint32_t *where = (const uint32_t *)(const void *)(scratch + m->extra_at);
@@ -133,12 +133,6 @@ static void sum_task(const lk_matrix *m, const lk_tensor *updated, task t, const
             m->ops->gather(x, where + first * 32, steps, pairs);
             for (int i = 0; i < t.blocks; i++) {
                 const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
-                /* A part of what this block needs of the next pixels, while it computes. */
-                size_t part = (size_t)m->steps_together * LK_TILE / (size_t)t.taps / 32 * 32;
-                if (first + 2 * m->steps_together <= all)
-                    lk_fetch(a + (size_t)m->steps_together * LK_TILE + (size_t)k * part, part * sizeof *a);
-                if (updated && first + steps == all)
-                    lk_matrix_fetch(updated, lk_matrix_block(&m->l, t.ob + i, t.cb, t.tap + k));
                 m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, offsets, pairs,
                                  sums + (size_t)(i * t.taps + k) * LK_TILE, steps, first > 0);
             }
@@ -171,7 +165,6 @@ bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_field_fill(&m->f, m->l.tiling == LK_TILED_INPUT ? &m->l.u : NULL,
                   (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
     bool unfolded = m->l.tiling == LK_TILED_OUTPUT;
-    const lk_tensor *updated = n->updates ? &e->g.tensors[n->weights] : NULL;
     if (unfolded && bias) sum_outputs(&m->l.u, dy, m->l.n, bias);
     find_pixels(m, (uint32_t *)(void *)(scratch + m->extra_at));
 #pragma omp parallel num_threads(m->threads)
@@ -190,7 +183,7 @@ bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < task_count(m); i++) {
             task t = task_of(m, i);
-            sum_task(m, updated, t, scratch, sums, pairs, offsets);
+            sum_task(m, t, scratch, sums, pairs, offsets);
             finish_task(e, n, m, t, sums);
         }
         m->ops->end();
