@@ -26,6 +26,7 @@ typedef struct cli_command {
     int least_words, most_words; /* besides options */
     const cli_group *groups;     /* ends with an entry without a table; NULL: none */
     size_t size;                 /* of its values, in bytes */
+    bool computes;               /* runs networks on all processors for long */
     /* Takes words out of the command line before its options are read; returns the new argc. NULL: none. */
     int (*take)(int argc, char **argv, void *values);
     bool (*run)(cli_call *call, lk_error *err);

@@ -52,5 +52,6 @@ const cli_command cli_evaluate = {
     .most_words = 1,
     .groups = groups,
     .size = sizeof(values),
+    .computes = true,
     .run = run,
 };

@@ -188,8 +188,16 @@ static bool help_command(int argc, char **argv, lk_error *err) {
     return true;
 }
 
+/* Threads of OpenMP that wait for each other spin only for a moment: where other programs want the processors too, spinning
+ * for as long as libgomp likes makes training ten times slower, and where none do it gains nothing. libgomp reads the
+ * environment before main, so the program starts itself once more. */
+static void spin_briefly(char **argv) {
+    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
+    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+}
+
 static bool dispatch(int argc, char **argv, lk_error *err) {
-    char name[64];
+    char name[64], **whole = argv - 1; /* with the program's name */
     if (argc == 0) {
         cli_overview(stderr);
         return lk_fail(err, LK_ERR_USAGE, "a command is missing");
@@ -207,19 +215,11 @@ static bool dispatch(int argc, char **argv, lk_error *err) {
         cli_help(c, name, stderr, NULL);
         return lk_fail(err, LK_ERR_USAGE, "what shall 'likeness %s' do? one word is missing", name);
     }
+    if (c->computes) spin_briefly(whole);
     return run(c, name, argc, argv, err);
 }
 
-/* Threads of OpenMP that wait for each other spin only for a moment: where other programs want the processors too, spinning
- * for as long as libgomp likes makes training ten times slower, and where none do it gains nothing. libgomp reads the
- * environment before main, so the program starts itself once more. */
-static void spin_briefly(char **argv) {
-    if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
-}
-
 int main(int argc, char **argv) {
-    spin_briefly(argv);
     lk_error err = {0};
     bool ok = dispatch(argc - 1, argv + 1, &err) && flush_output(&err);
     if (ok) return DONE;

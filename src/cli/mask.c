@@ -68,6 +68,7 @@ static const cli_command train_command = {
     .most_words = 1,
     .groups = train_groups,
     .size = sizeof(train_values),
+    .computes = true,
     .run = run_train,
 };
 
@@ -111,6 +112,7 @@ static const cli_command apply_command = {
     .most_words = 2,
     .groups = apply_groups,
     .size = sizeof(apply_values),
+    .computes = true,
     .run = run_apply,
 };
 

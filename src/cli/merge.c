@@ -96,5 +96,6 @@ const cli_command cli_merge = {
     .most_words = 2,
     .groups = groups,
     .size = sizeof(values),
+    .computes = true,
     .run = run,
 };

@@ -238,5 +238,6 @@ const cli_command cli_swap = {
     .most_words = 0,
     .groups = groups,
     .size = sizeof(values),
+    .computes = true,
     .run = run,
 };

@@ -84,6 +84,7 @@ const cli_command cli_train = {
     .most_words = 1,
     .groups = groups,
     .size = sizeof(values),
+    .computes = true,
     .take = take,
     .run = run,
 };
