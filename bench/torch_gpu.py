@@ -12,7 +12,7 @@ import time
 import torch
 from torch.nn import functional as F
 
-from torch_steps import Dssim, Model
+from torch_steps import Dssim, Model, model_name
 
 torch.backends.cudnn.benchmark = True
 torch.set_float32_matmul_precision("high")
@@ -85,7 +85,7 @@ def measure(name, batch, compiled):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("model")
+    p.add_argument("model", type=lambda name: name if name == "peak" else model_name(name))
     p.add_argument("batch", type=int, nargs="?", default=8)
     p.add_argument("--eager", action="store_true")
     p.add_argument("--max-autotune", action="store_true")

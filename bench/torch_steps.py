@@ -5,6 +5,7 @@ channels-last, no wasted pass, one encoder pass for both sides, foreach Adam. Pr
 """
 import argparse
 import json
+import re
 import resource
 import time
 
@@ -56,6 +57,14 @@ class Code(nn.Module):
     def forward(self, x):
         x = self.second(self.first(x.flatten(1)))
         return self.up(x.view(-1, *self.shape))
+
+
+def model_name(name):
+    """As a type of argparse: ends the program when there is no such model."""
+    if re.fullmatch(r"h64|h128|df|liae|sae(liae)?(-[1-9]\d*-[1-9]\d*-[1-9]\d*)?", name):
+        return name
+    raise argparse.ArgumentTypeError(
+        f"there is no model '{name}': take h64, h128, df, liae, sae, saeliae or sae-RESOLUTION-AE_DIMS-ED_CH_DIMS")
 
 
 class Model(nn.Module):
@@ -162,7 +171,7 @@ def measure(name, batch, mode, seconds):
 
 def main():
     p = argparse.ArgumentParser()
-    p.add_argument("--model", default="sae")
+    p.add_argument("--model", type=model_name, default="sae")
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--modes", default="f32,f32-nhwc,bf16,bf16-nhwc")
