@@ -174,7 +174,7 @@ bool lk_model_plot_evaluation(const char *model_dir, const char *png, int width,
         return lk_fail(err, LK_ERR_USAGE, "a plot of evaluations has 400×300 to 8192×8192 pixels, not %d×%d", width,
                        height);
     lk_evaluations e;
-    bool ok = lk_evaluations_open(&e, model_dir, INT64_MAX, err);
+    bool ok = lk_evaluations_read(&e, model_dir, err);
     if (ok && e.count == 0)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s has no evaluations: train with --holdout 5 --evaluate-every 1000",
                      model_dir);

@@ -1,5 +1,5 @@
 /* evaluation.csv: what --evaluate-every found, over a model's life (docs/model-folder.md). It is small and written whole, so
- * it is never half there; rows beyond the iteration that training goes on from are left out. */
+ * it is never half there; rows of iterations after the save that training goes on from are left out. */
 #include "internal.h"
 
 #include <math.h>
@@ -64,7 +64,7 @@ static bool read_row(char *line, struct lk_judged *row) {
     return line == NULL;
 }
 
-static bool read_rows(lk_evaluations *e, char *text, int64_t last, lk_error *err) {
+static bool read_rows(lk_evaluations *e, char *text, lk_error *err) {
     int bad = 0;
     strsep(&text, "\n");
     for (char *line; (line = strsep(&text, "\n")) != NULL;) {
@@ -73,7 +73,7 @@ static bool read_rows(lk_evaluations *e, char *text, int64_t last, lk_error *err
         bool fits =
             read_row(line, &row) && (e->count == 0 || row.figures.iteration > e->rows[e->count - 1].figures.iteration);
         bad += !fits;
-        if (!fits || row.figures.iteration > last) continue;
+        if (!fits) continue;
         if (!room_for_one(e, err)) return false;
         e->rows[e->count++] = row;
     }
@@ -81,7 +81,7 @@ static bool read_rows(lk_evaluations *e, char *text, int64_t last, lk_error *err
     return true;
 }
 
-bool lk_evaluations_open(lk_evaluations *e, const char *dir, int64_t last, lk_error *err) {
+bool lk_evaluations_read(lk_evaluations *e, const char *dir, lk_error *err) {
     *e = (lk_evaluations){.path = lk_path_join(dir, "evaluation.csv", err)};
     if (!e->path) return false;
     if (!lk_file_exists(e->path)) return true;
@@ -89,13 +89,9 @@ bool lk_evaluations_open(lk_evaluations *e, const char *dir, int64_t last, lk_er
     size_t size;
     bool ok = lk_file_read(e->path, LK_MIB(256), &text, &size, err);
     if (!ok) return false;
-    ok = read_rows(e, text, last, err);
+    ok = read_rows(e, text, err);
     free(text);
     return ok;
-}
-
-void lk_evaluations_cut(lk_evaluations *e, int64_t last) {
-    while (e->count > 0 && e->rows[e->count - 1].figures.iteration > last) e->count--;
 }
 
 static void print_row(FILE *out, struct lk_judged *row) {
@@ -110,10 +106,7 @@ static void print_row(FILE *out, struct lk_judged *row) {
     fputc('\n', out);
 }
 
-bool lk_evaluations_add(lk_evaluations *e, const lk_evaluation *figures, double seconds, lk_error *err) {
-    lk_evaluations_cut(e, figures->iteration - 1);
-    if (!room_for_one(e, err)) return false;
-    e->rows[e->count++] = (struct lk_judged){seconds, *figures};
+static bool write_rows(const lk_evaluations *e, lk_error *err) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -126,6 +119,23 @@ bool lk_evaluations_add(lk_evaluations *e, const lk_evaluation *figures, double 
                                : lk_fail(err, LK_ERR_MEMORY, "out of memory for %s", e->path);
     free(text);
     return ok;
+}
+
+static bool ends_after(const lk_evaluations *e, int64_t last) {
+    return e->count > 0 && e->rows[e->count - 1].figures.iteration > last;
+}
+
+bool lk_evaluations_cut(lk_evaluations *e, int64_t last, lk_error *err) {
+    if (!ends_after(e, last)) return true;
+    while (ends_after(e, last)) e->count--;
+    return write_rows(e, err);
+}
+
+bool lk_evaluations_add(lk_evaluations *e, const lk_evaluation *figures, double seconds, lk_error *err) {
+    while (ends_after(e, figures->iteration - 1)) e->count--;
+    if (!room_for_one(e, err)) return false;
+    e->rows[e->count++] = (struct lk_judged){seconds, *figures};
+    return write_rows(e, err);
 }
 
 void lk_evaluations_close(lk_evaluations *e) {

@@ -1,5 +1,5 @@
-/* history.csv: losses over a model's life. Rows are appended between saves; model.json tells how long the file was at
- * each save, and what lies beyond is cut off when training goes on from there. */
+/* history.csv: losses over a model's life. Rows are appended between saves; those of iterations after the save that training
+ * goes on from are left out. */
 #include "internal.h"
 
 #include <errno.h>
@@ -7,7 +7,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define HEADER "iteration,seconds,src_loss,dst_loss,batch\n"
@@ -20,20 +19,42 @@ static bool append(lk_history *h, const char *text, lk_error *err) {
         if (n < 0) return lk_fail_errno(err, "%s cannot be written", h->path);
         done += (size_t)n;
     }
-    h->bytes += (int64_t)size;
     return true;
 }
 
-bool lk_history_open(lk_history *h, const char *dir, int64_t bytes, lk_error *err) {
+/* Moves the header and the rows up to iteration `last` together; returns their length. What a kill left of a row is no row. */
+static size_t keep(char *text, int64_t last) {
+    char *to = text, *end;
+    int64_t before = 0;
+    for (char *row = text; (end = strchr(row, '\n')) != NULL; row = end + 1) {
+        int64_t iteration = strtoll(row, NULL, 10);
+        if (row != text && (iteration <= before || iteration > last)) continue;
+        if (row != text) before = iteration;
+        memmove(to, row, (size_t)(end + 1 - row));
+        to += end + 1 - row;
+    }
+    return (size_t)(to - text);
+}
+
+static bool cut(const char *path, int64_t last, size_t *size, lk_error *err) {
+    void *text;
+    size_t all;
+    *size = 0;
+    if (!lk_file_exists(path)) return true;
+    if (!lk_file_read(path, LK_MIB(256), &text, &all, err)) return false;
+    *size = keep(text, last);
+    bool ok = *size == all || lk_file_write(path, text, *size, err);
+    free(text);
+    return ok;
+}
+
+bool lk_history_open(lk_history *h, const char *dir, int64_t last, lk_error *err) {
+    size_t size;
     *h = (lk_history){.fd = -1, .path = lk_path_join(dir, "history.csv", err)};
-    if (!h->path) return false;
-    h->fd = open(h->path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    struct stat st;
-    bool ok = h->fd >= 0 && fstat(h->fd, &st) == 0;
-    if (ok && st.st_size > bytes) ok = ftruncate(h->fd, bytes) == 0;
-    if (!ok) lk_fail_errno(err, "%s cannot be written", h->path);
-    if (ok) h->bytes = st.st_size < bytes ? st.st_size : bytes;
-    ok = ok && (h->bytes > 0 || append(h, HEADER, err));
+    bool ok = h->path && cut(h->path, last, &size, err);
+    if (ok) h->fd = open(h->path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (ok && h->fd < 0) ok = lk_fail_errno(err, "%s cannot be written", h->path);
+    ok = ok && (size > 0 || append(h, HEADER, err));
     if (!ok) lk_history_close(h);
     return ok;
 }

@@ -190,7 +190,6 @@ typedef struct lk_record {
     int64_t optimizer_steps;     /* the t of Adam */
     uint64_t turn;               /* how many times training went back to a save: other random draws each time */
     double seconds;              /* of training, of the model's life */
-    int64_t history_bytes;       /* length of history.csv at this save */
     int64_t number;              /* of the save */
     lk_saved_file weights, optimizer;
     lk_strings src, dst; /* absolute paths */
@@ -232,12 +231,12 @@ bool lk_backup_make(const char *dir, const lk_record *r, lk_error *err);
 
 typedef struct lk_history {
     int fd;
-    int64_t bytes;
     int64_t rows;    /* iterations in the sums below */
     double src, dst; /* sums */
     char *path;
 } lk_history;
-bool lk_history_open(lk_history *h, const char *dir, int64_t bytes, lk_error *err); /* cut to `bytes` */
+/* Rows of iterations after `last` are cut off. */
+bool lk_history_open(lk_history *h, const char *dir, int64_t last, lk_error *err);
 bool lk_history_add(lk_history *h, int64_t iteration, double seconds, double src, double dst, int batch, lk_error *err);
 bool lk_history_sync(lk_history *h, lk_error *err);
 void lk_history_close(lk_history *h);
@@ -320,10 +319,10 @@ typedef struct lk_evaluations {
     int count;
     char *path;
 } lk_evaluations;
-/* Rows of iterations after `last` are not there: training went back before them. */
-bool lk_evaluations_open(lk_evaluations *e, const char *dir, int64_t last, lk_error *err);
-void lk_evaluations_cut(lk_evaluations *e, int64_t last);
-/* Writes the file anew, beside, and renames it. */
+bool lk_evaluations_read(lk_evaluations *e, const char *dir, lk_error *err);
+/* These two write the file anew, beside, and rename it: without rows of iterations after `last`, if there are any; and with
+ * one more row. */
+bool lk_evaluations_cut(lk_evaluations *e, int64_t last, lk_error *err);
 bool lk_evaluations_add(lk_evaluations *e, const lk_evaluation *figures, double seconds, lk_error *err);
 void lk_evaluations_close(lk_evaluations *e);
 bool lk_evaluations_plot(const lk_evaluations *e, const char *png, int width, int height,

@@ -59,14 +59,14 @@ static json_t *file_json(const lk_saved_file *f) {
 
 json_t *lk_record_json(const lk_record *r) {
     json_t *changes = r->changes ? json_incref(r->changes) : json_array();
-    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}",
-                     "format", FORMAT, "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration",
+    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "format",
+                     FORMAT, "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration",
                      (json_int_t)r->iteration, "seconds", r->seconds, "position", (json_int_t)r->position,
-                     "optimizer_steps", (json_int_t)r->optimizer_steps, "turn", (json_int_t)r->turn, "history_bytes",
-                     (json_int_t)r->history_bytes, "pretraining", (int)r->pretraining, "architecture",
-                     lk_options_to_json(lk_swap_options, &r->config), "options", settings_json(&r->settings), "changes",
-                     changes, "src", strings_json(&r->src), "dst", strings_json(&r->dst), "files", "weights",
-                     file_json(&r->weights), "optimizer", file_json(&r->optimizer));
+                     "optimizer_steps", (json_int_t)r->optimizer_steps, "turn", (json_int_t)r->turn, "pretraining",
+                     (int)r->pretraining, "architecture", lk_options_to_json(lk_swap_options, &r->config), "options",
+                     settings_json(&r->settings), "changes", changes, "src", strings_json(&r->src), "dst",
+                     strings_json(&r->dst), "files", "weights", file_json(&r->weights), "optimizer",
+                     file_json(&r->optimizer));
 }
 
 bool lk_record_write(const lk_record *r, const char *path, lk_error *err) {
@@ -144,7 +144,7 @@ static bool from_json(lk_record *r, const json_t *json, lk_error *err) {
     r->changes = json_deep_copy(changes);
     bool ok = whole(json, "iteration", &r->iteration, err) && whole(json, "position", &r->position, err) &&
               whole(json, "optimizer_steps", &r->optimizer_steps, err) && whole(json, "turn", &turn, err) &&
-              whole(json, "history_bytes", &r->history_bytes, err) && whole(json, "number", &r->number, err);
+              whole(json, "number", &r->number, err);
     if (ok) r->turn = (uint64_t)turn;
     r->pretraining = json_is_true(json_object_get(json, "pretraining"));
     return ok && file_from(files, "weights", &r->weights, err) && file_from(files, "optimizer", &r->optimizer, err) &&

@@ -178,9 +178,8 @@ static bool save(trainer *t, lk_error *err) {
     }
     t->record.seconds = seconds_of_life(t);
     t->record.optimizer_steps = lk_nn_steps(t->network.exec);
-    if (!lk_history_sync(&t->history, err)) return false;
-    t->record.history_bytes = t->history.bytes;
-    if (!lk_folder_save(t->job->model_dir, &t->record, t->network.exec, err)) return false;
+    if (!lk_history_sync(&t->history, err) || !lk_folder_save(t->job->model_dir, &t->record, t->network.exec, err))
+        return false;
     t->saved_iteration = t->record.iteration;
     return true;
 }
@@ -314,6 +313,13 @@ static bool start_sampler(trainer *t, lk_error *err) {
     return t->sampler != NULL;
 }
 
+/* The model's life so far ends at the iteration that training goes on from. */
+static bool open_history(trainer *t, lk_error *err) {
+    if (!writes(t)) return true;
+    return lk_history_open(&t->history, t->job->model_dir, t->record.iteration, err) &&
+           lk_evaluations_cut(&t->evaluations, t->record.iteration, err);
+}
+
 /* Training collapsed: back to the last save, and on from there with other random draws. */
 static bool go_back(trainer *t, lk_error *err) {
     int64_t collapsed = t->record.iteration;
@@ -339,10 +345,8 @@ static bool go_back(trainer *t, lk_error *err) {
            "good save, iteration %lld",
            (long long)collapsed, (long long)saved.iteration);
     lk_history_close(&t->history);
-    bool ok = lk_network_load(&t->network, t->job->model_dir, &saved, err) &&
-              (!writes(t) || lk_history_open(&t->history, t->job->model_dir, saved.history_bytes, err)) &&
-              start_sampler(t, err);
-    lk_evaluations_cut(&t->evaluations, saved.iteration);
+    bool ok =
+        lk_network_load(&t->network, t->job->model_dir, &saved, err) && open_history(t, err) && start_sampler(t, err);
     t->watch = (lk_watch){0};
     t->saved_iteration = t->told_iteration = saved.iteration;
     lk_record_free(&saved);
@@ -415,7 +419,7 @@ static bool in_turn(trainer *t, bool before, lk_error *err) {
 /* Whoever wants evaluations is told at once when there can be none. */
 static bool open_judge(trainer *t, const lk_now_set *now, lk_error *err) {
     const lk_record *r = &t->record;
-    if (!writes(t) || !lk_evaluations_open(&t->evaluations, t->job->model_dir, r->iteration, err)) return !writes(t);
+    if (!writes(t) || !lk_evaluations_read(&t->evaluations, t->job->model_dir, err)) return !writes(t);
     if (!(lk_settings_largest(&r->settings, "evaluate-every", r->iteration) > 0)) return true;
     if (!(now->options.holdout > 0))
         return lk_fail(err, LK_ERR_USAGE,
@@ -440,9 +444,8 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     t->network.peers = t->job->peers;
     if (!divides(t, now->options.batch, err) ||
         !lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
-        !start_sampler(t, err))
+        !start_sampler(t, err) || !open_history(t, err))
         return false;
-    if (writes(t) && !lk_history_open(&t->history, dir, t->how == LK_GOES_ON ? r->history_bytes : 0, err)) return false;
     t->first = r->iteration;
     t->saved_iteration = t->how == LK_GOES_ON ? r->iteration : -1;
     t->earlier_seconds = r->seconds;

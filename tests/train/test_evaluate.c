@@ -193,15 +193,11 @@ static void on_the_way(void **state) {
     assert_int_equal(same_rows(file_of(s, "whole", "evaluation.csv"), file_of(s, "parts", "evaluation.csv")), 4);
     /* What the file says is what `evaluate` says of the save, up to the precision of training. */
     lk_evaluations rows;
-    test_ok(lk_evaluations_open(&rows, whole.model_dir, INT64_MAX, &err), &err);
+    test_ok(lk_evaluations_read(&rows, whole.model_dir, &err), &err);
     assert_int_equal(rows.count, 4);
     lk_evaluation now = evaluate(whole.model_dir, s->src, s->dst, NULL), *last = &rows.rows[3].figures;
     assert_true(last->iteration == 8 && fabs(now.reconstruction[0].ssim - last->reconstruction[0].ssim) < 0.01);
     assert_true(fabs(now.src_dst - last->src_dst) < 0.01 && fabs(now.landmarks_real - last->landmarks_real) < 0.1);
-    lk_evaluations_close(&rows);
-    /* Going on from an earlier save, later rows are gone. */
-    test_ok(lk_evaluations_open(&rows, whole.model_dir, 5, &err), &err);
-    assert_int_equal(rows.count, 2);
     lk_evaluations_close(&rows);
     lk_record_free(&p);
     lk_record_free(&w);
@@ -211,6 +207,44 @@ static void on_the_way(void **state) {
     tiny_job_free(&parts);
 }
 
+/* Iterations of the rows of a model's file, each in one digit. */
+static void assert_rows(const stage *s, const char *model, const char *name, const char *iterations) {
+    char *text = file_of(s, model, name), *rest = text, digits[16] = "", *row;
+    strsep(&rest, "\n");
+    while ((row = strsep(&rest, "\n")) && *row && strlen(digits) < 15)
+        snprintf(digits + strlen(digits), 2, "%ld", strtol(row, NULL, 10));
+    assert_string_equal(digits, iterations);
+    free(text);
+}
+
+/* Restored to a backup and gone on with, later rows are gone; again from another backup, and they come again. */
+static void restored(void **state) {
+    stage *s = *state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* takes long, and tells nothing more there */
+#endif
+    lk_error err = {0};
+    lk_train_job job = watched_job(s, "restored", 8, 2);
+    job.options.backup_every_iterations = 2;
+    test_ok(lk_train(&job, NULL, &err) && lk_model_restore(job.model_dir, "2", &err), &err);
+    job.options.iterations = 3;
+    test_ok(lk_train(&job, NULL, &err), &err);
+    assert_rows(s, "restored", "history.csv", "123");
+    assert_rows(s, "restored", "evaluation.csv", "2");
+    job.options.iterations = 7;
+    job.options.batch = 2;
+    static bool said[64];
+    memcpy(said, job.options_given, sizeof said);
+    for (int i = 0; lk_train_option_table[i].name; i++) said[i] |= strcmp(lk_train_option_table[i].name, "batch") == 0;
+    job.options_given = said;
+    test_ok(lk_train(&job, NULL, &err) && lk_model_restore(job.model_dir, "6", &err), &err);
+    job.options.iterations = 8;
+    test_ok(lk_train(&job, NULL, &err), &err);
+    assert_rows(s, "restored", "history.csv", "12345678");
+    assert_rows(s, "restored", "evaluation.csv", "2468");
+    tiny_job_free(&job);
+}
+
 /* Killed after its second evaluation, and gone on with. */
 static void killed_on_the_way(void **state) {
     stage *s = *state;
@@ -218,7 +252,8 @@ static void killed_on_the_way(void **state) {
     skip(); /* takes long, and tells nothing more there */
 #endif
     lk_error err = {0};
-    char command[3000], *csv = lk_format(&err, "%s/killed/evaluation.csv", s->folder);
+    char command[3000], *model = lk_path_join(s->folder, "killed", &err);
+    char *csv = lk_path_join(model, "evaluation.csv", &err);
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
@@ -241,11 +276,21 @@ static void killed_on_the_way(void **state) {
     kill(child, SIGKILL);
     int status;
     assert_true(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-    lk_train_job job = watched_job(s, "killed", 8, 2);
+    /* What was evaluated after the last save is gone as soon as training is there again. */
+    lk_record r = record_of(model);
+    lk_train_job job = watched_job(s, "killed", r.iteration, 2);
+    test_ok(lk_train(&job, NULL, &err), &err);
+    lk_evaluations rows;
+    test_ok(lk_evaluations_read(&rows, model, &err), &err);
+    assert_int_equal(rows.count, r.iteration / 2);
+    lk_evaluations_close(&rows);
+    lk_record_free(&r);
+    job.options.iterations = 8;
     test_ok(lk_train(&job, NULL, &err), &err);
     assert_int_equal(same_rows(file_of(s, "whole", "evaluation.csv"), file_of(s, "killed", "evaluation.csv")), 4);
     tiny_job_free(&job);
     free(csv);
+    free(model);
 }
 
 static void plotted(void **state) {
@@ -305,6 +350,7 @@ int main(void) {
     const struct CMUnitTest real[] = {cmocka_unit_test(more_training_is_better),
                                       cmocka_unit_test(same_person),
                                       cmocka_unit_test(on_the_way),
+                                      cmocka_unit_test(restored),
                                       cmocka_unit_test(killed_on_the_way),
                                       cmocka_unit_test(plotted),
                                       cmocka_unit_test(no_faces_to_judge_by),

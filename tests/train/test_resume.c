@@ -69,6 +69,34 @@ static void test_same_trajectory(void **state) {
     tiny_job_free(&parts);
 }
 
+/* Rows after the save are cut off, and so is what does not follow on the row before it or was not written to its end. */
+static void test_history(void **state) {
+    (void)state;
+    static const char *const kept = "iteration,seconds,src_loss,dst_loss,batch\n1,1,2,3,4\n2,1,2,3,4\n5,1,2,3,4\n";
+    char *path = lk_path_join(folder, "history.csv", NULL), text[300];
+    for (int i = 0; i < 4; i++) {
+        lk_error err = {0};
+        lk_history h;
+        snprintf(text, sizeof text, "%s%s", kept,
+                 i == 0   ? ""
+                 : i == 1 ? "5,0,0,0,1\n3,9,9,9,9\n"
+                 : i == 2 ? "7,1,2,3,4\n8,1,2"
+                          : "6,1");
+        test_ok(lk_file_write(path, text, strlen(text), &err) && lk_history_open(&h, folder, 6, &err) &&
+                    lk_history_add(&h, 7, 1.5, 0.25, 0.5, 8, &err),
+                &err);
+        lk_history_close(&h);
+        void *data;
+        size_t size;
+        test_ok(lk_file_read(path, LK_MIB(1), &data, &size, &err), &err);
+        snprintf(text, sizeof text, "%s7,1.500,0.25,0.5,8\n", kept);
+        assert_string_equal(data, text);
+        free(data);
+    }
+    unlink(path);
+    free(path);
+}
+
 /* Adam's states rounded to 3 bytes come back from a file as they were; a change to full ones goes on from there. */
 static void test_short_states(void **state) {
     (void)state;
@@ -262,6 +290,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_states),
         cmocka_unit_test(test_same_trajectory),
+        cmocka_unit_test(test_history),
         cmocka_unit_test(test_another_seed_is_another_training),
         cmocka_unit_test(test_options_are_kept),
         cmocka_unit_test(test_interrupt_saves),
