@@ -23,7 +23,7 @@ test:
 bench: build
 	@tools/setup.sh test
 	@tools/setup.sh clips
-	@cmake --build $(BUILD) --target bench_sampler bench_steps
+	@cmake --build $(BUILD) --target bench_sampler bench_steps bench_peak
 	@$(BUILD)/likeness models install --quiet
 	@bench/bench.py $(BUILD)/likeness
 
