@@ -20,7 +20,7 @@ static double multiply(const lk_tile_ops *ops, double until) {
     ops->begin();
     while (omp_get_wtime() < until)
         for (int i = 0; i < 1000; i++, operations += 2.0 * 32 * LK_TILE * STEPS)
-            ops->multiply(rows, rows + LK_TILE / 2, 32, offsets, columns, sums, STEPS, false);
+            ops->multiply(rows, rows + LK_TILE / 2, 32, 256, offsets, columns, sums, STEPS, false);
     ops->end();
     return operations;
 }

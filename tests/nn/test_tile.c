@@ -15,10 +15,11 @@ static void draw(lk_rng *r, lk_bf16 *x, size_t n) {
     for (size_t i = 0; i < n; i++) x[i] = lk_narrow((float)lk_rng_normal(r));
 }
 
-static void check_multiply(const lk_tile_ops *ops, int steps, bool two, bool add) {
+/* `between`: rows between the eights of a half. */
+static void check_multiply(const lk_tile_ops *ops, int steps, bool two, bool add, int between) {
     lk_rng r = lk_rng_make(3, (uint64_t)steps);
     enum { LDA = STEPS * 32 + 32 };
-    static lk_bf16 a[40 * LDA], b[STEPS * LK_TILE];
+    static lk_bf16 a[48 * LDA], b[STEPS * LK_TILE];
     static float c[LK_TILE], before[LK_TILE];
     draw(&r, a, LK_COUNT(a));
     draw(&r, b, LK_COUNT(b));
@@ -26,12 +27,12 @@ static void check_multiply(const lk_tile_ops *ops, int steps, bool two, bool add
     uint32_t offsets[STEPS];
     for (int i = 0; i < STEPS; i++) offsets[i] = (uint32_t)(STEPS - 1 - i) * 32; /* steps need not lie in order */
     ops->begin();
-    ops->multiply(a, two ? a + 20 * LDA : NULL, LDA, offsets, b, c, steps, add);
+    ops->multiply(a, two ? a + 24 * LDA : NULL, LDA, (size_t)(8 + between) * LDA, offsets, b, c, steps, add);
     ops->end();
     for (int i = 0; i < 32; i++)
         for (int j = 0; j < 32; j++) {
             double want = add || (i >= 16 && !two) ? (double)before[i * 32 + j] : 0;
-            const lk_bf16 *row = a + (i < 16 ? i : i + 4) * LDA;
+            const lk_bf16 *row = a + (i < 16 ? i : i + 8) * LDA + i / 8 % 2 * between * LDA;
             for (int k = 0; (i < 16 || two) && k < steps * 32; k++)
                 want += (double)lk_widen(row[offsets[k / 32] + (uint32_t)(k % 32)]) *
                         (double)lk_widen(b[k / 32 * LK_TILE + (int)lk_tile_at(j, k % 32)]);
@@ -45,7 +46,8 @@ static void multiplies(void **state) {
     for (int way = 0; way < 3; way++) {
         const lk_tile_ops *ops = way ? quick[way - 1] : &lk_tile_plain;
         if (!ops->usable()) continue;
-        for (int k = 0; k < 8; k++) check_multiply(ops, k & 4 ? STEPS : 1, k & 1, k & 2);
+        for (int k = 0; k < (ops->in_passes ? 16 : 8); k++)
+            check_multiply(ops, k & 4 ? STEPS : 1, k & 1, k & 2, k & 8 ? 3 : 0);
     }
 }
 

@@ -133,7 +133,7 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
             m->ops->gather(x, where + first * 32, steps, pairs);
             for (int i = 0; i < t.blocks; i++) {
                 const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
-                m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, offsets, pairs,
+                m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, 256, offsets, pairs,
                                  sums + (size_t)(i * t.taps + k) * LK_TILE, steps, first > 0);
             }
         }

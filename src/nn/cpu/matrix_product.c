@@ -19,6 +19,9 @@ typedef enum walk {
     ALONG, /* 16 pixels of a row of the output */
     OVER,  /* 16 places of the field, some of them between rows and of no use */
     DEEP,  /* the same pixel of 16 samples */
+    /* and, where the two eights of a half may lie anywhere: */
+    LINES, /* 8 pixels of a row of the output and those below */
+    TWINS, /* a pixel of 8 samples and the one beside it */
 } walk;
 
 /* The taps of one phase of a picture's gradient, along one axis: kernel positions r, r + stride, …; `first` … in units of
@@ -50,13 +53,17 @@ typedef struct slide {
     phase y, x;
 } slide;
 
-static void choose_walk(slide *s) {
+static void choose_walk(slide *s, const lk_tile_ops *ops) {
     int n = s->f->n;
     s->walk = s->width % 16 == 0 ? ALONG : n % 16 == 0 ? DEEP : OVER;
+    if (s->walk == OVER && ops->in_passes)
+        s->walk = s->width % 8 == 0 && s->height % 2 == 0 ? LINES : n % 8 == 0 && s->width % 2 == 0 ? TWINS : OVER;
     if (s->walk == DEEP)
         s->halves = n / 16 * s->height * s->width;
     else if (s->walk == ALONG)
         s->halves = n * s->height * (s->width / 16);
+    else if (s->walk == LINES || s->walk == TWINS)
+        s->halves = n * s->height * s->width / 16;
     else
         s->halves = n * (((s->height - 1) * s->f->columns + s->width + 15) / 16);
 }
@@ -73,6 +80,16 @@ static void begin_of(const slide *s, int half, int *n, int *y, int *x) {
         *n = line / s->height;
         *y = line % s->height;
         *x = half % across * 16;
+    } else if (s->walk == LINES) {
+        int across = s->width / 8, line = half / across;
+        *n = line / (s->height / 2);
+        *y = line % (s->height / 2) * 2;
+        *x = half % across * 8;
+    } else if (s->walk == TWINS) {
+        int twins = s->height * s->width / 2, p = half % twins * 2;
+        *n = half / twins * 8;
+        *y = p / s->width;
+        *x = p % s->width;
     } else {
         int each = s->halves / s->f->n, at = half % each * 16;
         *n = half / each;
@@ -133,10 +150,12 @@ static void write_half(const slide *s, const char *rows, int half, int first, in
     size_t number = s->to_narrow ? 2 : 4;
     for (int r = 0; r < 16; r++, rows += 32 * number) {
         if (y < s->height && x < s->width) write_pixel(s, rows, n, y, x, first, count, number);
-        if (s->walk == DEEP)
+        if (s->walk == DEEP || s->walk == TWINS)
             n++;
         else if (++x == s->f->columns && s->walk == OVER)
             x = 0, y++;
+        if (r == 7 && s->walk == LINES) x -= 8, y++;
+        if (r == 7 && s->walk == TWINS) n -= 8, x++;
     }
 }
 
@@ -224,7 +243,9 @@ static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weight
                        float *c) {
     int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
     lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->sums_together * LK_TILE);
-    size_t lda = s->walk == DEEP ? s->f->sample : s->f->pixel;
+    size_t lda = s->walk == DEEP || s->walk == TWINS ? s->f->sample : s->f->pixel, gap = 8 * lda;
+    if (s->walk == LINES) gap = (size_t)s->f->columns * s->f->pixel;
+    if (s->walk == TWINS) gap = s->f->pixel;
     int together = m->steps_together < s->steps ? m->steps_together : s->steps;
     for (int k = 0; k < s->steps; k += together) {
         int steps = s->steps - k < together ? s->steps - k : together;
@@ -237,7 +258,7 @@ static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weight
             int halves = 2 * i + 1 < s->halves ? 2 : 1;
             const lk_bf16 *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
             float *block = c + (steps < s->steps ? (size_t)(i - from) * LK_TILE : 0);
-            m->ops->multiply(a0, a1, lda, s->offsets + k, b, block, steps, k > 0);
+            m->ops->multiply(a0, a1, lda, gap, s->offsets + k, b, block, steps, k > 0);
             if (k + steps == s->steps) write_block(s, block, 2 * i, halves, column * 32, count);
         }
     }
@@ -246,7 +267,7 @@ static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weight
 /* Asks for the pixels of some rows, in the sample where they begin, to be in the second cache: line after line they come
  * several times as fast as in the order in which the products need them. */
 static void fetch(const slide *s, int from, int to) {
-    if (s->walk == DEEP) return;
+    if (s->walk == DEEP || s->walk == TWINS) return;
     const lk_field *f = s->f;
     int n, y, x, last = 2 * to < s->halves ? 2 * to - 1 : s->halves - 1;
     begin_of(s, 2 * from, &n, &y, &x);
@@ -283,7 +304,7 @@ static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights
 }
 
 static size_t reach_of(const lk_field *f, int down, int right) {
-    return ((size_t)down * (size_t)f->columns + (size_t)right + 16) * f->pixel;
+    return ((size_t)(down + 1) * (size_t)f->columns + (size_t)right + 16) * f->pixel;
 }
 
 /* Sample after sample: the product as a grid of unfolded pixels, then the picture that it folds to. */
@@ -301,7 +322,7 @@ static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weight
         one.to_narrow = false;
         one.bias = NULL;
         one.act = LK_NN_LINEAR;
-        choose_walk(&one);
+        choose_walk(&one, m->ops);
         run_slide(m, &one, weights, scratch);
 #pragma omp parallel for num_threads(m->threads)
         for (int y = 0; y < u->h; y++) {
@@ -347,7 +368,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
         run_folded(m, &s, weights, scratch);
         return;
     }
-    choose_walk(&s);
+    choose_walk(&s, m->ops);
     run_slide(m, &s, weights, scratch);
 }
 
@@ -395,7 +416,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
             run_folded(m, &s, weights, scratch);
             continue;
         }
-        choose_walk(&s);
+        choose_walk(&s, m->ops);
         run_slide(m, &s, weights, scratch);
     }
 }

@@ -6,11 +6,11 @@
 static void nothing(void) {}
 static bool always(void) { return true; }
 
-static void multiply(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets, const lk_bf16 *b,
-                     float *c, int steps, bool add) {
+static void multiply(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap, const uint32_t *offsets,
+                     const lk_bf16 *b, float *c, int steps, bool add) {
     int rows = a1 ? 32 : 16;
     for (int i = 0; i < rows; i++) {
-        const lk_bf16 *a = (i < 16 ? a0 : a1) + (size_t)(i % 16) * lda;
+        const lk_bf16 *a = (i < 16 ? a0 : a1) + (size_t)(i / 8 % 2) * gap + (size_t)(i % 8) * lda;
         for (int j = 0; j < 32; j++) {
             float sum = add ? c[i * 32 + j] : 0;
             for (int s = 0; s < steps; s++)

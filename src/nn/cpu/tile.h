@@ -3,7 +3,8 @@
  *
  * A block is 32 rows by 32 columns, its inner dimension taken in steps of 32.
  *   A: rows of 32 numbers side by side, wherever they lie: the two halves of 16 rows start at a0 and a1, rows are `lda`
- *      numbers apart, and step k begins `offsets[k]` numbers further on.
+ *      numbers apart, the last 8 of a half begin `gap` numbers after the first 8 (AMX takes 8·lda alone), and step k begins
+ *      `offsets[k]` numbers further on.
  *   B: 1024 numbers a step: two tiles (columns 0–15, 16–31) of [16 pairs of inner positions][16 columns][2].
  *   C: float32, [32][32]. */
 #ifndef LIKENESS_NN_TILE_H
@@ -23,13 +24,13 @@ typedef struct lk_tile_adam {
 
 typedef struct lk_tile_ops {
     const char *name;
-    bool in_passes; /* a multiply may begin and end anywhere in the inner dimension at little cost */
+    bool in_passes; /* a multiply may begin and end anywhere in the inner dimension at little cost, and have any gap */
     bool (*usable)(void);
     void (*begin)(void); /* on each thread before the first multiply, and after the last */
     void (*end)(void);
     /* C = A·B, or C += A·B. a1 NULL: rows 16–31 are not there, and C's are left alone. */
-    void (*multiply)(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets, const lk_bf16 *b,
-                     float *c, int steps, bool add);
+    void (*multiply)(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap, const uint32_t *offsets,
+                     const lk_bf16 *b, float *c, int steps, bool add);
     /* B from rows that lie anywhere: inner position i is the 32 numbers at rows[where[i]], for `steps` steps. */
     void (*gather)(const lk_bf16 *rows, const uint32_t *where, int steps, lk_bf16 *to);
     /* B's step with its roles exchanged: inner positions become columns. */

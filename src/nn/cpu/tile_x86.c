@@ -62,10 +62,10 @@ AVX512 static inline void rows8(const lk_bf16 *a, size_t lda, const uint32_t *of
     }
 }
 
-AVX512 static void multiply_avx512(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets,
-                                   const lk_bf16 *b, float *c, int steps, bool add) {
+AVX512 static void multiply_avx512(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap,
+                                   const uint32_t *offsets, const lk_bf16 *b, float *c, int steps, bool add) {
     for (int i = 0; i < (a1 ? 4 : 2); i++)
-        rows8((i < 2 ? a0 : a1) + (size_t)(i % 2 * 8) * lda, lda, offsets, b, c + i * 256, steps, add);
+        rows8((i < 2 ? a0 : a1) + (size_t)(i % 2) * gap, lda, offsets, b, c + i * 256, steps, add);
 }
 
 AMX static void configure(void) {
@@ -103,8 +103,9 @@ AMX static void half_amx(const lk_bf16 *a0, size_t lda, const uint32_t *offsets,
     _tile_stored(1, c + 16, 128);
 }
 
-AMX static void multiply_amx(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, const uint32_t *offsets,
+AMX static void multiply_amx(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap, const uint32_t *offsets,
                              const lk_bf16 *b, float *c, int steps, bool add) {
+    (void)gap;
     if (!a1) {
         half_amx(a0, lda, offsets, b, c, steps, add);
         return;
