@@ -1,11 +1,12 @@
 #!/usr/bin/python3
 """Speed of everything that takes time, in one run: a table on the terminal, bench.json, and bench.svg.
 
-    bench/bench.py build/release/likeness [--only extract,merge,sampler,steps] [--models h64,sae] [--seconds 10]
+    bench/bench.py build/release/likeness [--only extract,merge,sampler,steps,scaling] [--models h64,sae] [--seconds 10]
 
 Training steps are timed next to PyTorch's in the same run, so that what is told is a ratio, whatever the machine."""
 import argparse
 import json
+import math
 import os
 import subprocess
 import sys
@@ -115,6 +116,33 @@ def steps(args, work):
     return rows
 
 
+SWEEPS = [  # what varies, its values, and what stays: of a step in the fastest precision
+    ("threads", [1, 2, 4, 8, 16, 32], {"model": "sae", "batch": 8}),
+    ("batch", [1, 2, 4, 8, 16, 32], {"model": "h64"}),
+    ("resolution", [64, 128, 256, 512], {"model": "sae", "batch": 1}),
+    ("ae_dims", [128, 256, 512, 1024], {"model": "sae", "batch": 4}),
+    ("ed_ch_dims", [21, 42, 85], {"model": "sae", "batch": 4}),
+]
+
+
+def scaling(args, work):
+    """Steps as one thing after the other grows. The slope is the power with which the time grows between two values: 1 is in
+    proportion, 2 with the square; of threads, −1 would be twice as fast on twice as many."""
+    program, rows = Path(args.likeness).parent / "bench_steps", []
+    for name, values, fixed in SWEEPS:
+        for value in values:
+            if name == "threads" and value > args.threads:
+                break
+            r = call(program, json.dumps({"threads": args.threads, "seconds": args.seconds, **fixed, name: value}))
+            rows.append({"varies": name, "value": value, **fixed, "seconds": r["seconds_min"], "flops": r["step_flops"],
+                         "peak_bytes": r["peak_bytes"], "slope": None})
+            if len(rows) > 1 and rows[-2]["varies"] == name:
+                before = rows[-2]
+                rows[-1]["slope"] = (math.log(rows[-1]["seconds"] / before["seconds"]) /
+                                     math.log(value / before["value"]))
+    return rows
+
+
 # ---- Telling ---------------------------------------------------------------------------------------------------
 
 def print_video(title, rows):
@@ -153,6 +181,16 @@ def print_steps(rows):
         print(f"  {'PyTorch, least memory of its modes':34}{'':12}   {r['torch_peak_bytes'] / 2**20:6.0f} MiB")
 
 
+def print_scaling(rows):
+    for i, r in enumerate(rows):
+        if not i or rows[i - 1]["varies"] != r["varies"]:
+            stays = ", ".join(f"{k} {r[k]}" for k in ("model", "batch") if k in r and k != r["varies"])
+            print(f"\nA step by {r['varies']} ({stays})")
+        slope = "" if r["slope"] is None else f"   slope {r['slope']:5.2f}"
+        print(f"  {r['value']:>6} {1000 * r['seconds']:9.0f} ms {r['flops'] / r['seconds'] / 1e9:7.0f} GFLOP/s "
+              f"{r['peak_bytes'] / 2**20:7.0f} MiB{slope}")
+
+
 def bars(rows):
     """(label, value, unit, group) of each bar."""
     for r in rows.get("extract", []):
@@ -184,14 +222,14 @@ def chart(rows, path):
 
 
 def main():
-    parts = {"extract": extract, "merge": merge, "sampler": sampler, "steps": steps}
+    parts = {"extract": extract, "merge": merge, "sampler": sampler, "steps": steps, "scaling": scaling}
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("likeness", type=lambda s: Path(s).resolve())
     p.add_argument("--only", default=",".join(parts), help="parts, joined by commas: " + ", ".join(parts))
     p.add_argument("--models", default=",".join(MODELS))
     p.add_argument("--batch", type=int, default=8)
     p.add_argument("--threads", type=int, default=os.cpu_count())
-    p.add_argument("--seconds", type=float, default=10, help="for each figure of sampler and steps")
+    p.add_argument("--seconds", type=float, default=10, help="for each figure of sampler, steps and scaling")
     p.add_argument("--out", type=Path, default=HERE.parent / "build/bench")
     args = p.parse_args()
     args.models = args.models.split(",")
@@ -206,6 +244,8 @@ def main():
                 print_merge(rows[name])
             elif name == "sampler":
                 print_sampler(rows[name])
+            elif name == "scaling":
+                print_scaling(rows[name])
     args.out.mkdir(parents=True, exist_ok=True)
     (args.out / "bench.json").write_text(json.dumps({"processors": os.cpu_count(), **rows}, indent=2) + "\n")
     chart(rows, args.out / "bench.svg")
