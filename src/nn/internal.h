@@ -85,7 +85,7 @@ typedef struct lk_tensor {
 
     /* From here on: of the executor. */
     bool needs_gradient, pinned, scratch;
-    bool narrow; /* bfloat16 */
+    bool narrow;   /* bfloat16 */
     uint8_t tiled; /* weights, and their gradients, in the backend's blocks of bfloat16 matrices: how, 0: not */
     size_t bytes;
     void *layout;    /* the backend's own; NULL: channels-last float32 */
