@@ -111,7 +111,8 @@ def steps(args, work):
                      "against_torch_best": times[best] / step, "peak_bytes": ours["auto"]["peak_bytes"],
                      "torch_peak_bytes": min(r["peak_bytes"] for r in theirs.values()),
                      "machine_flops": peak["flops"], "machine_by": peak["by"],
-                     "share_of_peak": ours["auto"]["step_flops"] / step / peak["flops"]})
+                     "share_of_peak": None if peak["by"] == "plain C" else
+                     ours["auto"]["step_flops"] / step / peak["flops"]})
         print_steps(rows[-1:])
     return rows
 
@@ -174,8 +175,9 @@ def print_steps(rows):
         print(f"\nA training step of {r['model']}, batch {r['batch']}, {r['flops'] / 1e9:.0f} GFLOP")
         print(f"  {'likeness, float32':34}{1000 * r['seconds_f32']:9.0f} ms")
         print(f"  {'likeness':34}{1000 * r['seconds']:9.0f} ms   {r['peak_bytes'] / 2**20:6.0f} MiB")
-        print(f"  {'of what it could multiply':34}{100 * r['share_of_peak']:9.0f} %    "
-              f"of {r['machine_flops'] / 1e12:.2f} TFLOP/s with {r['machine_by']}")
+        if r["share_of_peak"]:
+            print(f"  {'of what it could multiply':34}{100 * r['share_of_peak']:9.0f} %    "
+                  f"of {r['machine_flops'] / 1e12:.2f} TFLOP/s with {r['machine_by']}")
         for mode, t in r["torch_seconds"].items():
             print(f"  {'PyTorch, ' + LABELS[mode]:34}{1000 * t:9.0f} ms   {t / r['seconds']:.2f} × ours")
         print(f"  {'PyTorch, least memory of its modes':34}{'':12}   {r['torch_peak_bytes'] / 2**20:6.0f} MiB")

@@ -1,5 +1,5 @@
 /* Convolutions and dense layers in bfloat16: which layers are done here and not by oneDNN, how their weights are kept, and
- * the shapes that all three passes share. The forward pass and the data's gradient are in matrix_forward.c, the weights'
+ * the shapes that all three passes share. The forward pass and the data's gradient are in matrix_product.c, the weights'
  * gradient with its update in matrix_gradient.c.
  *
  * Weights are blocks of 32 outputs by 32 inputs, [o/32][c/32][tap], each laid out as tile.h's B: first the upper halves of
@@ -37,6 +37,17 @@ static void unfold_side(lk_layer *l) {
     l->pad_top = l->pad_left = 0;
 }
 
+/* A layer of weights `w`, whose picture and channels are set, in blocks. */
+static void cut(lk_layer *l, const lk_tensor *w) {
+    l->kh = w->shape.h;
+    l->kw = w->shape.w;
+    l->taps = l->kh * l->kw;
+    l->tiling = (lk_tiling)w->tiled;
+    unfold_side(l);
+    l->cb = (l->c + 31) / 32;
+    l->ob = (l->o + 31) / 32;
+}
+
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
     bool forward = n->op == LK_OP_CONV || n->op == LK_OP_DENSE, weights = gives_weights(n->op);
     lk_nn_shape x = lk_cpu_shape(e, forward || weights ? n->in[0] : n->out[0]);
@@ -50,12 +61,9 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
                   .oh = y.h,
                   .ow = y.w,
                   .o = y.c,
-                  .kh = w.h,
-                  .kw = w.w,
                   .stride = o->stride,
                   .pad_top = o->pad_top,
-                  .pad_left = o->pad_left,
-                  .taps = w.h * w.w};
+                  .pad_left = o->pad_left};
     if (n->spread) {
         l.oh /= n->spread;
         l.ow /= n->spread;
@@ -66,10 +74,7 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
         l.h = l.w = l.oh = l.ow = l.stride = 1;
         l.pad_top = l.pad_left = 0;
     }
-    l.tiling = (lk_tiling)e->g.tensors[n->weights].tiled;
-    unfold_side(&l);
-    l.cb = (l.c + 31) / 32;
-    l.ob = (l.o + 31) / 32;
+    cut(&l, &e->g.tensors[n->weights]);
     return l;
 }
 
@@ -81,17 +86,15 @@ static bool suits(const lk_nn_exec *e, const lk_node *n) {
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
     if (e->g.tensors[n->weights].kind != LK_PARAM || !n->narrow) return false;
     if (is_dense(n->op)) return true;
-    return o->groups == 1 && o->dilation == 1 && o->stride <= 2 && w.h <= 9 && w.w <= 9;
+    return o->groups == 1 && o->dilation == 1 && o->stride <= 2 && w.h <= LK_WIDEST && w.w <= LK_WIDEST;
 }
-
-#define THIN 8 /* channels, at most, of a side that is worth unfolding */
 
 /* A block is 32 channels by 32 of one tap. Where unfolding a side makes less than half as many, it is done. */
 static lk_tiling tiling_of(const lk_nn_graph *g, int weights) {
     lk_nn_shape s = g->tensors[weights].shape;
     int taps = s.h * s.w, cb = (s.c + 31) / 32, ob = (s.n + 31) / 32, whole = taps * cb * ob;
-    if (s.c <= THIN && 2 * ob * ((taps * s.c + 31) / 32) < whole) return LK_TILED_INPUT;
-    if (s.n > THIN || 2 * cb * ((taps * s.n + 31) / 32) >= whole) return LK_TILED;
+    if (s.c <= LK_THIN && 2 * ob * ((taps * s.c + 31) / 32) < whole) return LK_TILED_INPUT;
+    if (s.n > LK_THIN || 2 * cb * ((taps * s.n + 31) / 32) >= whole) return LK_TILED;
     for (int i = 0; i < g->node_count; i++)
         if (g->nodes[i].weights == weights && g->nodes[i].a.conv.stride != 1) return LK_TILED;
     return LK_TILED_OUTPUT;
@@ -143,8 +146,10 @@ lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, in
 }
 
 lk_field lk_field_forward(const lk_layer *l) {
-    return lk_field_of(l->n, l->h, l->w, l->c, l->stride, l->pad_top, l->pad_left, l->oh + (l->kh - 1) / l->stride,
-                       l->ow + (l->kw - 1) / l->stride);
+    lk_field f = lk_field_of(l->n, l->h, l->w, l->c, l->stride, l->pad_top, l->pad_left,
+                             l->oh + (l->kh - 1) / l->stride, l->ow + (l->kw - 1) / l->stride);
+    if (l->tiling == LK_TILED_INPUT) f.u = &l->u;
+    return f;
 }
 
 /* One row of one part. */
@@ -162,7 +167,8 @@ static void fill_row(const lk_field *f, const lk_bf16 *from, lk_bf16 *to, int n,
     }
 }
 
-void lk_field_fill(const lk_field *f, const lk_unfolding *u, const lk_bf16 *from, lk_bf16 *to) {
+void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to) {
+    const lk_unfolding *u = f->u;
     int parts = f->step * f->step, all = f->n * parts * f->rows;
 #pragma omp parallel for
     for (int i = 0; i < all; i++) {
@@ -189,11 +195,8 @@ void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets) 
 /* ---- Weights in and out ---------------------------------------------------------------------------------- */
 
 static lk_layer weights_shape(const lk_tensor *t) {
-    lk_nn_shape s = t->shape;
-    lk_layer l = {.tiling = (lk_tiling)t->tiled, .c = s.c, .o = s.n, .kh = s.h, .kw = s.w, .taps = s.h * s.w};
-    unfold_side(&l);
-    l.cb = (l.c + 31) / 32;
-    l.ob = (l.o + 31) / 32;
+    lk_layer l = {.c = t->shape.c, .o = t->shape.n};
+    cut(&l, t);
     return l;
 }
 
@@ -216,8 +219,8 @@ static void load_block(const lk_tensor *t, const char *data, form f, size_t at, 
     const int16_t *low = (const int16_t *)(const void *)(high + t->bytes / sizeof(float));
     if (f == HALVES)
         for (int i = 0; i < LK_TILE; i++) {
-            int from = lk_tile_half_of(i);
-            block[i] = lk_tile_join(high[from], low[from]);
+            size_t from = lk_tile_at(i / 32, i % 32);
+            block[lk_tile_float_at(i / 32, i % 32)] = lk_tile_join(high[from], low[from]);
         }
     else if (f == WHOLE)
         memcpy(block, (const float *)(const void *)data + at, LK_TILE * sizeof *block);
@@ -232,8 +235,8 @@ static void store_block(const lk_tensor *t, char *data, form f, size_t at, const
     int16_t *low = (int16_t *)(void *)(high + t->bytes / sizeof(float));
     if (f == HALVES)
         for (int i = 0; i < LK_TILE; i++) {
-            int to = lk_tile_half_of(i);
-            lk_tile_split(block[i], &high[to], &low[to]);
+            size_t to = lk_tile_at(i / 32, i % 32);
+            lk_tile_split(block[lk_tile_float_at(i / 32, i % 32)], &high[to], &low[to]);
         }
     else if (f == WHOLE)
         memcpy((float *)(void *)data + at, block, LK_TILE * sizeof *block);

@@ -9,6 +9,9 @@
  * would be almost empty, that side's channels of all taps are put together. */
 typedef enum lk_tiling { LK_UNTILED, LK_TILED, LK_TILED_INPUT, LK_TILED_OUTPUT } lk_tiling;
 
+#define LK_THIN   8 /* channels, at most, of a side that is worth unfolding */
+#define LK_WIDEST 9 /* kernel */
+
 /* A picture of few channels, and the grid of pixels that see it through a kernel: unfolded, pixel (y, x) of the grid has
  * the channels of all taps side by side, tap (i, j) from (y·stride + i − top, x·stride + j − left). */
 typedef struct lk_unfolding {
@@ -31,9 +34,10 @@ typedef struct lk_layer {
 /* A picture copied with a border of zeros, channels padded to whole blocks, its stride² interleaved parts apart: then every
  * tap of a kernel reads pixels side by side. */
 typedef struct lk_field {
-    int n, h, w, c;      /* what is copied */
-    int step, top, left; /* (y, x) goes to part ((y + top) % step, (x + left) % step), row (y + top)/step … */
-    int rows, columns;   /* of a part */
+    const lk_unfolding *u; /* it is the grid of what is copied; NULL: the picture itself */
+    int n, h, w, c;        /* what is copied */
+    int step, top, left;   /* (y, x) goes to part ((y + top) % step, (x + left) % step), row (y + top)/step … */
+    int rows, columns;     /* of a part */
     size_t pixel, part, sample, count; /* numbers; count: of all, with room behind for reading over the end */
 } lk_field;
 
@@ -52,8 +56,8 @@ typedef struct lk_matrix {
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
 lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns);
 lk_field lk_field_forward(const lk_layer *l); /* of the input, for the forward pass and the weights' gradient */
-void lk_field_fill(const lk_field *f, const lk_unfolding *u, const lk_bf16 *from, lk_bf16 *to); /* u: or NULL */
-void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets);                /* [cb][taps] */
+void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to);
+void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets); /* [cb][taps] */
 /* Blocks [ob][cb][taps]: where one begins, in numbers. */
 static inline size_t lk_matrix_block(const lk_layer *l, int ob, int cb, int tap) {
     return (((size_t)ob * (size_t)l->cb + (size_t)cb) * (size_t)l->taps + (size_t)tap) * LK_TILE;

@@ -6,8 +6,8 @@
 
 #include "matrix.h"
 
-#define ALIGN(n) (((n) + 63) / 64 * 64)
-#define THICKEST (8 * 9 * 9 / 32 * 32 + 32) /* channels of an unfolded pixel, at most */
+#define ALIGN(n)    (((n) + 63) / 64 * 64)
+#define MOST_BLOCKS ((LK_THIN * LK_WIDEST * LK_WIDEST + 31) / 32) /* of an unfolded pixel's channels */
 
 /* Pixels of the output, in steps of 32. */
 static int steps_of(const lk_layer *l) { return (l->n * l->oh * l->ow + 31) / 32; }
@@ -59,23 +59,24 @@ LK_HOT static void add_row(const lk_bf16 *row, float *sums) {
     for (int i = 0; i < 32; i++) sums[i] += lk_widen(row[i]);
 }
 
-/* 32 outputs of all pixels: blocks [32 outputs][32 pixels], and their sums, the bias's gradient. */
-/* The same of 32 pixels whose output is unfolded, for all blocks of outputs. */
+/* 32 pixels of an output that is unfolded: a block [32 outputs][32 pixels] of each block of outputs. */
 static void transpose_unfolded(const lk_matrix *m, const lk_bf16 *dy, int step, lk_bf16 *to) {
     const lk_layer *l = &m->l;
     const lk_unfolding *u = &l->u;
-    lk_bf16 rows[32][THICKEST];
+    lk_bf16 rows[32 * 32 * MOST_BLOCKS];
+    size_t pixel = (size_t)l->ob * 32;
     int each = l->oh * l->ow, pixels = l->n * each, steps = steps_of(l);
     for (int i = 0; i < 32; i++) {
         int p = step * 32 + i;
         if (p < pixels)
-            lk_unfold(u, dy + (size_t)(p / each) * (size_t)(u->h * u->w * u->c), p % each, 1, THICKEST, rows[i]);
+            lk_unfold(u, dy + (size_t)(p / each) * (size_t)(u->h * u->w * u->c), p % each, 1, pixel,
+                      rows + (size_t)i * pixel);
         else
-            memset(rows[i], 0, sizeof rows[i]);
+            memset(rows + (size_t)i * pixel, 0, pixel * sizeof *rows);
     }
     for (int ob = 0; ob < l->ob; ob++) {
         const lk_bf16 *row[32];
-        for (int i = 0; i < 32; i++) row[i] = rows[i] + ob * 32;
+        for (int i = 0; i < 32; i++) row[i] = rows + (size_t)i * pixel + ob * 32;
         m->ops->transpose(row, to + ((size_t)ob * (size_t)steps + (size_t)step) * LK_TILE);
     }
 }
@@ -87,6 +88,7 @@ static void sum_outputs(const lk_unfolding *u, const lk_bf16 *dy, int n, float *
         for (int k = 0; k < u->c; k++) sums[k] += lk_widen(*dy++);
 }
 
+/* 32 outputs of all pixels, and their sums, the bias's gradient. */
 static void transpose_outputs(const lk_matrix *m, const lk_bf16 *dy, int ob, lk_bf16 *to, float *sums) {
     const lk_layer *l = &m->l;
     int pixels = l->n * l->oh * l->ow, count = l->o - ob * 32 < 32 ? l->o - ob * 32 : 32;
@@ -162,8 +164,7 @@ bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_bf16 *transposed = (lk_bf16 *)(void *)(scratch + m->field_at);
     float *bias = n->out_count > 1 ? lk_cpu_data(e, n->out[1]) : NULL;
     int all = steps_of(&m->l);
-    lk_field_fill(&m->f, m->l.tiling == LK_TILED_INPUT ? &m->l.u : NULL,
-                  (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
     bool unfolded = m->l.tiling == LK_TILED_OUTPUT;
     if (unfolded && bias) sum_outputs(&m->l.u, dy, m->l.n, bias);
     find_pixels(m, (uint32_t *)(void *)(scratch + m->extra_at));

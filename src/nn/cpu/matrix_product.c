@@ -181,8 +181,10 @@ static phase phase_of(int r, int kernel, int stride, int pad, int size) {
 static lk_field field_backward(const lk_layer *l) {
     int top = (l->kh - 1) / l->stride, left = (l->kw - 1) / l->stride;
     int rows = (l->h - 1 + l->pad_top) / l->stride + 1, columns = (l->w - 1 + l->pad_left) / l->stride + 1;
-    return lk_field_of(l->n, l->oh, l->ow, l->o, 1, top, left, (rows > l->oh ? rows : l->oh) + top,
-                       (columns > l->ow ? columns : l->ow) + left);
+    lk_field f = lk_field_of(l->n, l->oh, l->ow, l->o, 1, top, left, (rows > l->oh ? rows : l->oh) + top,
+                             (columns > l->ow ? columns : l->ow) + left);
+    if (l->tiling == LK_TILED_OUTPUT) f.u = &l->u;
+    return f;
 }
 
 static bool is_back(const lk_node *n) { return n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA; }
@@ -339,6 +341,15 @@ static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weight
     }
 }
 
+static void run(const lk_matrix *m, slide s, const lk_bf16 *weights, char *scratch) {
+    if (folds(m, s.exchange)) {
+        run_folded(m, &s, weights, scratch);
+        return;
+    }
+    choose_walk(&s, m->ops);
+    run_slide(m, &s, weights, scratch);
+}
+
 static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
     const lk_layer *l = &m->l;
     lk_tensor *y = &e->g.tensors[n->out[0]];
@@ -363,13 +374,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .bias = bias,
                .act = n->a.conv.act,
                .alpha = n->a.conv.alpha};
-    const lk_bf16 *weights = (const lk_bf16 *)(void *)e->g.tensors[n->weights].data;
-    if (folds(m, false)) {
-        run_folded(m, &s, weights, scratch);
-        return;
-    }
-    choose_walk(&s, m->ops);
-    run_slide(m, &s, weights, scratch);
+    run(m, s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
 }
 
 /* Steps of one phase: for each block of outputs its taps, the last one first in the field. */
@@ -411,13 +416,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .exchange = true,
                    .y = y,
                    .x = x};
-        const lk_bf16 *weights = (const lk_bf16 *)(void *)e->g.tensors[n->weights].data;
-        if (folds(m, true)) {
-            run_folded(m, &s, weights, scratch);
-            continue;
-        }
-        choose_walk(&s, m->ops);
-        run_slide(m, &s, weights, scratch);
+        run(m, s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
     }
 }
 
@@ -425,9 +424,7 @@ bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
-    lk_tiling thin = is_back(n) ? LK_TILED_OUTPUT : LK_TILED_INPUT;
-    lk_field_fill(&m->f, m->l.tiling == thin ? &m->l.u : NULL, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data,
-                  (lk_bf16 *)(void *)scratch);
+    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
     if (is_back(n))
         backward(e, n, m, scratch);
     else

@@ -51,9 +51,6 @@ const lk_tile_ops *lk_tile_best(void);
 static inline size_t lk_tile_at(int o, int c) { return (size_t)(o / 16 * 512 + c / 2 * 32 + o % 16 * 2 + c % 2); }
 static inline size_t lk_tile_float_at(int o, int c) { return (size_t)(o / 16 * 512 + c * 16 + o % 16); }
 
-/* The place in B of what lies at `i` in float32. */
-static inline int lk_tile_half_of(int i) { return i / 512 * 512 + i % 512 / 32 * 32 + i % 16 * 2 + i / 16 % 2; }
-
 static inline float lk_tile_join(lk_bf16 high, int16_t low) {
     uint32_t bits = ((uint32_t)high << 16) + (uint32_t)(int32_t)low;
     float f;

@@ -151,10 +151,6 @@ AVX512 static inline void pair_up(__m512i r0, __m512i r1, __m512i *low, __m512i 
 AVX512 static void gather_avx512(const lk_bf16 *rows, const uint32_t *where, int steps, lk_bf16 *to) {
     for (int s = 0; s < steps; s++, to += 512)
         for (int i = 0; i < 16; i++, where += 2, to += 32) {
-            if (s + 2 < steps) {
-                _mm_prefetch(rows + where[64], _MM_HINT_T0);
-                _mm_prefetch(rows + where[65], _MM_HINT_T0);
-            }
             __m512i low, high;
             pair_up(_mm512_loadu_si512(rows + where[0]), _mm512_loadu_si512(rows + where[1]), &low, &high);
             _mm512_storeu_si512(to, low);
