@@ -80,6 +80,59 @@ static void rearranges(void **state) {
         for (int c = 0; c < 32; c++) assert_int_equal(want[c * 32 + o], rows[o][c]);
 }
 
+/* Winograd's transforms: the quick ones say what plain C says, but for how sums of four are rounded. */
+static void check_near(const lk_bf16 *got, const lk_bf16 *want, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        float g = lk_widen(got[i]), w = lk_widen(want[i]);
+        assert_true(fabsf(g - w) <= 0.01f * fabsf(w) + 1e-6f);
+    }
+}
+
+static void transforms_agree(void **state) {
+    (void)state;
+    static lk_bf16 high[9 * LK_TILE], want[16 * LK_TILE], got[16 * LK_TILE];
+    static int16_t low[9 * LK_TILE];
+    lk_rng r = lk_rng_make(8, 0);
+    for (int i = 0; i < 9 * LK_TILE; i++) lk_tile_split((float)lk_rng_normal(&r), &high[i], &low[i]);
+    const lk_bf16 *pixels[16];
+    for (int i = 0; i < 16; i++) pixels[i] = i % 5 == 3 ? NULL : high + i * 40;
+    for (int way = 0; way < 2; way++) {
+        if (!quick[way]->usable()) continue;
+        for (int count = 1; count <= 32; count += 31) {
+            lk_tile_plain.see(pixels, 8, count, 32, want);
+            quick[way]->see(pixels, 8, count, 32, got);
+            check_near(got, want, 16 * 32);
+            lk_tile_plain.spread(pixels, 8, count, 32, want);
+            quick[way]->spread(pixels, 8, count, 32, got);
+            check_near(got, want, 16 * 32);
+        }
+        lk_tile_plain.kernels(high, low, want);
+        quick[way]->kernels(high, low, got);
+        check_near(got, want, 16 * LK_TILE);
+    }
+}
+
+/* By hand: of one pixel (1, 1) in 4×4, of one output, and of a kernel of which each tap is 1. */
+static void transforms_are_winograds(void **state) {
+    (void)state;
+    static lk_bf16 one[32], high[9 * LK_TILE], to[16 * LK_TILE];
+    static int16_t low[9 * LK_TILE];
+    one[0] = lk_narrow(1);
+    for (int i = 0; i < 9 * LK_TILE; i++) high[i] = lk_narrow(1);
+    const float seen[4] = {0, 1, -1, 1}, spread[4] = {1, 1, 1, 0}, kernel[4] = {1, 1.5f, 0.5f, 1};
+    for (int way = 0; way < 3; way++) {
+        const lk_tile_ops *ops = way ? quick[way - 1] : &lk_tile_plain;
+        if (!ops->usable()) continue;
+        const lk_bf16 *pixels[16] = {[5] = one}, *first[4] = {one};
+        ops->see(pixels, 0, 32, 32, to);
+        for (int i = 0; i < 16; i++) assert_true(lk_widen(to[i * 32]) == seen[i / 4] * seen[i % 4]);
+        ops->spread(first, 0, 32, 32, to);
+        for (int i = 0; i < 16; i++) assert_true(lk_widen(to[i * 32]) == spread[i / 4] * spread[i % 4]);
+        ops->kernels(high, low, to);
+        for (int i = 0; i < 16; i++) assert_true(lk_widen(to[i * LK_TILE + 7]) == kernel[i / 4] * kernel[i % 4]);
+    }
+}
+
 /* Every float32 is kept whole in its two halves, and the upper one is it rounded. */
 static void halves_join(void **state) {
     (void)state;
@@ -175,6 +228,8 @@ static void rounding_is_right_in_the_mean(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(multiplies),
                                        cmocka_unit_test(rearranges),
+                                       cmocka_unit_test(transforms_agree),
+                                       cmocka_unit_test(transforms_are_winograds),
                                        cmocka_unit_test(halves_join),
                                        cmocka_unit_test(adam_agrees),
                                        cmocka_unit_test(codes_mean_what_they_say),

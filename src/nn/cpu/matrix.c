@@ -14,8 +14,6 @@ static bool is_dense(lk_op op) {
     return op == LK_OP_DENSE || op == LK_OP_DENSE_BACK_DATA || op == LK_OP_DENSE_BACK_WEIGHTS;
 }
 
-static bool gives_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
-
 /* The layer as a convolution 1×1 of what its thin side is unfolded to. Taps of an output come in reverse order: a pixel of
  * the input sees the output's pixels that way. */
 static void unfold_side(lk_layer *l) {
@@ -49,7 +47,7 @@ static void cut(lk_layer *l, const lk_tensor *w) {
 }
 
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
-    bool forward = n->op == LK_OP_CONV || n->op == LK_OP_DENSE, weights = gives_weights(n->op);
+    bool forward = n->op == LK_OP_CONV || n->op == LK_OP_DENSE, weights = lk_gives_weights(n->op);
     lk_nn_shape x = lk_cpu_shape(e, forward || weights ? n->in[0] : n->out[0]);
     lk_nn_shape y = lk_cpu_shape(e, forward ? n->out[0] : weights ? n->in[1] : n->in[0]);
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
@@ -110,7 +108,7 @@ void lk_matrix_choose(lk_nn_exec *e) {
         if (n->op == LK_OP_CONV || n->op == LK_OP_DENSE || n->op == LK_OP_CONV_BACK_DATA ||
             n->op == LK_OP_DENSE_BACK_DATA)
             n->weights = n->in[1];
-        if (gives_weights(n->op)) n->weights = g->tensors[n->out[0]].gradient;
+        if (lk_gives_weights(n->op)) n->weights = g->tensors[n->out[0]].gradient;
         bool fits = n->weights >= 0 && suits(e, n);
         for (int j = 0; j < n->in_count; j++)
             if (n->op != LK_OP_ADAM && !(fits && n->in[j] == n->weights)) g->tensors[n->in[j]].tiled = LK_UNTILED;
@@ -333,7 +331,7 @@ static void keep_weights(lk_nn_exec *e, const lk_node *n) {
         w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
         w->moment_bytes[1] = numbers * sizeof(lk_bf16);
     }
-    if (!gives_weights(n->op)) return;
+    if (!lk_gives_weights(n->op)) return;
     lk_tensor *gradient = &e->g.tensors[n->out[0]];
     gradient->bytes = n->updates ? 0 : w->bytes;
     gradient->tiled = w->tiled;
@@ -347,11 +345,17 @@ bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
     m->ops = lk_tile_best();
     m->threads = lk_threads();
     keep_weights(e, n);
-    return gives_weights(n->op) ? lk_matrix_prepare_gradient(e, n, m, err) : lk_matrix_prepare_product(e, n, m, err);
+    m->winograd = lk_winograd_suits(m, n);
+    if (m->winograd)
+        return lk_gives_weights(n->op) ? lk_winograd_prepare_gradient(e, n, m, err)
+                                       : lk_winograd_prepare_product(e, n, m, err);
+    return lk_gives_weights(n->op) ? lk_matrix_prepare_gradient(e, n, m, err) : lk_matrix_prepare_product(e, n, m, err);
 }
 
 bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    return gives_weights(n->op) ? lk_matrix_gradient(e, n, err) : lk_matrix_product(e, n, err);
+    const lk_matrix *m = n->state;
+    if (m->winograd) return lk_gives_weights(n->op) ? lk_winograd_gradient(e, n, err) : lk_winograd_product(e, n, err);
+    return lk_gives_weights(n->op) ? lk_matrix_gradient(e, n, err) : lk_matrix_product(e, n, err);
 }
 
 void lk_matrix_release(lk_node *n) {

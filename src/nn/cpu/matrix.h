@@ -41,9 +41,22 @@ typedef struct lk_field {
     size_t pixel, part, sample, count; /* numbers; count: of all, with room behind for reading over the end */
 } lk_field;
 
+/* Where products go. */
+typedef struct lk_sink {
+    lk_nn_shape shape;   /* the tensor's, before depth-to-space */
+    int spread;          /* depth-to-space by this factor on the way; 0: none */
+    int step, top, left; /* pixel (y, x) is (y·step + top, x·step + left) of the tensor */
+    char *to;
+    bool narrow;
+    const float *bias; /* padded to whole blocks, or NULL */
+    lk_nn_act act;
+    float alpha;
+} lk_sink;
+
 /* Part of the state of a node. */
 typedef struct lk_matrix {
     lk_layer l;
+    bool winograd; /* not taps, but Winograd's transform of pictures and weights is multiplied */
     lk_field f;
     const lk_tile_ops *ops;
     int threads;
@@ -52,6 +65,12 @@ typedef struct lk_matrix {
     int taps_together, blocks_together, rows_together, steps_together,
         sums_together; /* what is held in the caches at once */
 } lk_matrix;
+
+static inline bool lk_gives_data(lk_op op) { return op == LK_OP_CONV_BACK_DATA || op == LK_OP_DENSE_BACK_DATA; }
+static inline bool lk_gives_weights(lk_op op) {
+    return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS;
+}
+#define LK_LINES(bytes) (((bytes) + 63) / 64 * 64) /* whole cache lines */
 
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
 lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns);
@@ -70,6 +89,13 @@ static inline size_t lk_matrix_numbers(const lk_layer *l) { return lk_matrix_blo
 void lk_unfold(const lk_unfolding *u, const lk_bf16 *picture, int first, int count, size_t pixel, lk_bf16 *to);
 void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row);
 
+/* sink.c: of a node's result; a forward pass copies its bias. Bias, activation and, if it is wanted, bfloat16 for a block
+ * whose columns are channels from `first` on: its rows come back, lk_sink_row apart. And a row to its pixel. */
+lk_sink lk_sink_of(const lk_nn_exec *e, const lk_node *n, const lk_layer *l, float *bias);
+const char *lk_sink_finish(const lk_sink *s, float *c, int first, lk_bf16 *narrow);
+static inline size_t lk_sink_row(const lk_sink *s) { return 32 * (s->narrow ? sizeof(lk_bf16) : sizeof(float)); }
+void lk_sink_pixel(const lk_sink *s, const char *row, int n, int y, int x, int first, int count);
+
 /* Adam on one block, `at` numbers into the weights; gradient: [32 outputs][32 inputs]. */
 void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
                       const float *gradient);
@@ -78,5 +104,12 @@ bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error
 bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err);
+
+/* winograd.c: the same for kernels 3×3 with stride 1, where it is worth it. */
+bool lk_winograd_suits(const lk_matrix *m, const lk_node *n);
+bool lk_winograd_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
+bool lk_winograd_product(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_winograd_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
+bool lk_winograd_gradient(lk_nn_exec *e, lk_node *n, lk_error *err);
 
 #endif

@@ -6,7 +6,6 @@
 
 #include "matrix.h"
 
-#define ALIGN(n)    (((n) + 63) / 64 * 64)
 #define MOST_BLOCKS ((LK_THIN * LK_WIDEST * LK_WIDEST + 31) / 32) /* of an unfolded pixel's channels */
 
 /* Pixels of the output, in steps of 32. */
@@ -34,11 +33,11 @@ bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_erro
     if (!m->offsets) return false;
     lk_matrix_offsets(l, &m->f, m->offsets);
     /* The field; the output's gradient transposed; where each pixel lies in the field. */
-    size_t field = ALIGN(m->f.count * sizeof(lk_bf16));
+    size_t field = LK_LINES(m->f.count * sizeof(lk_bf16));
     size_t transposed = (size_t)l->ob * (size_t)steps * LK_TILE * sizeof(lk_bf16);
     m->field_at = field;
     m->extra_at = field + transposed;
-    m->thread_at = m->extra_at + ALIGN((size_t)steps * 32 * sizeof(uint32_t));
+    m->thread_at = m->extra_at + LK_LINES((size_t)steps * 32 * sizeof(uint32_t));
     m->thread_bytes = (size_t)m->blocks_together * (size_t)m->taps_together * LK_TILE * sizeof(float) +
                       (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16);
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;

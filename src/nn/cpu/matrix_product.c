@@ -12,8 +12,6 @@
 
 #include "matrix.h"
 
-#define ALIGN(n) (((n) + 63) / 64 * 64)
-
 /* Where the 16-row halves of a block lie. */
 typedef enum walk {
     ALONG, /* 16 pixels of a row of the output */
@@ -40,15 +38,8 @@ typedef struct slide {
     size_t reach;      /* and from the first pixel of a half to the end of the last one's last tap */
     int height, width; /* pixels of the output */
     walk walk;
-    int halves;           /* how many 16-row halves there are */
-    lk_nn_shape to_shape; /* the output tensor's, before depth-to-space */
-    int spread;           /* depth-to-space by this factor on the way; 0: none */
-    int step, top, left;  /* output pixel (y, x) is (y·step + top, x·step + left) of the tensor */
-    char *to;
-    bool to_narrow;
-    const float *bias; /* padded to whole blocks, or NULL */
-    lk_nn_act act;
-    float alpha;
+    int halves; /* how many 16-row halves there are */
+    lk_sink to;
     bool exchange; /* of the input's gradient: the weights' roles, for the taps of one phase */
     phase y, x;
 } slide;
@@ -105,51 +96,13 @@ static const lk_bf16 *rows_of(const slide *s, int half) {
     return s->field + (size_t)n * s->f->sample + s->origin + pixel * s->f->pixel;
 }
 
-LK_HOT static void finish(float *c, const float *bias, lk_nn_act act, float alpha, lk_bf16 *narrow) {
-    if (bias)
-        for (int i = 0; i < 32; i++)
-            for (int j = 0; j < 32; j++) c[i * 32 + j] += bias[j];
-    if (act == LK_NN_LEAKY)
-        for (int i = 0; i < LK_TILE; i++) c[i] = c[i] > 0 ? c[i] : alpha * c[i];
-    for (int i = 0; narrow && i < LK_TILE; i++) narrow[i] = lk_narrow(c[i]);
-}
-
-static inline void put(char *to, const char *from, size_t bytes) {
-    if (bytes == 64)
-        memcpy(to, from, 64);
-    else
-        memcpy(to, from, bytes);
-}
-
-/* One row of a block to its pixel, from channel `first` on. */
-static inline void write_pixel(const slide *s, const char *row, int n, int y, int x, int first, int count,
-                               size_t number) {
-    const lk_nn_shape *t = &s->to_shape;
-    size_t line = (size_t)n * (size_t)t->h + (size_t)(y * s->step + s->top), column = (size_t)(x * s->step + s->left);
-    if (!s->spread) {
-        size_t at = (line * (size_t)t->w + column) * (size_t)t->c + (size_t)first;
-        put(s->to + at * number, row, (size_t)count * number);
-        return;
-    }
-    /* Depth-to-space: r channels' groups side by side in each of r lines. */
-    int run = t->c / s->spread;
-    while (count > 0) {
-        int group = first / run, at = first % run, some = run - at < count ? run - at : count;
-        size_t wide = ((line * (size_t)s->spread + (size_t)group) * (size_t)t->w + column) * (size_t)run + (size_t)at;
-        put(s->to + wide * number, row, (size_t)some * number);
-        row += (size_t)some * number;
-        first += some;
-        count -= some;
-    }
-}
-
 /* 16 rows of a finished block to their pixels. */
 static void write_half(const slide *s, const char *rows, int half, int first, int count) {
     int n, y, x;
     begin_of(s, half, &n, &y, &x);
-    size_t number = s->to_narrow ? 2 : 4;
-    for (int r = 0; r < 16; r++, rows += 32 * number) {
-        if (y < s->height && x < s->width) write_pixel(s, rows, n, y, x, first, count, number);
+    size_t row = lk_sink_row(&s->to);
+    for (int r = 0; r < 16; r++, rows += row) {
+        if (y < s->height && x < s->width) lk_sink_pixel(&s->to, rows, n, y, x, first, count);
         if (s->walk == DEEP || s->walk == TWINS)
             n++;
         else if (++x == s->f->columns && s->walk == OVER)
@@ -161,14 +114,8 @@ static void write_half(const slide *s, const char *rows, int half, int first, in
 
 static void write_block(const slide *s, float *c, int half, int halves, int first, int count) {
     lk_bf16 narrow[LK_TILE];
-    bool plain = s->act == LK_NN_LINEAR || s->act == LK_NN_LEAKY;
-    finish(c, s->bias ? s->bias + first : NULL, s->act, s->alpha, s->to_narrow && plain ? narrow : NULL);
-    if (!plain) {
-        lk_cpu_activate(s->act, s->alpha, c, c, LK_TILE);
-        if (s->to_narrow) lk_cpu_narrow(c, narrow, LK_TILE);
-    }
-    const char *rows = s->to_narrow ? (const char *)narrow : (const char *)c;
-    for (int i = 0; i < halves; i++) write_half(s, rows + i * (s->to_narrow ? 1024 : 2048), half + i, first, count);
+    const char *rows = lk_sink_finish(&s->to, c, first, narrow);
+    for (int i = 0; i < halves; i++) write_half(s, rows + (size_t)i * 16 * lk_sink_row(&s->to), half + i, first, count);
 }
 
 static phase phase_of(int r, int kernel, int stride, int pad, int size) {
@@ -186,8 +133,6 @@ static lk_field field_backward(const lk_layer *l) {
     if (l->tiling == LK_TILED_OUTPUT) f.u = &l->u;
     return f;
 }
-
-static bool is_back(const lk_node *n) { return n->op == LK_OP_CONV_BACK_DATA || n->op == LK_OP_DENSE_BACK_DATA; }
 
 /* Is the result unfolded, to be folded? */
 static bool folds(const lk_matrix *m, bool back) { return m->l.tiling == (back ? LK_TILED_INPUT : LK_TILED_OUTPUT); }
@@ -210,17 +155,17 @@ static void plan_passes(lk_matrix *m, int steps, int taps) {
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err) {
     (void)e;
     const lk_layer *l = &m->l;
-    bool back = is_back(n);
+    bool back = lk_gives_data(n->op);
     m->f = back ? field_backward(l) : lk_field_forward(l);
     if (m->f.sample > UINT32_MAX / 2) return lk_fail(err, LK_ERR_UNSUPPORTED, "a picture of this size is not possible");
     int steps = (back ? l->ob : l->cb) * l->taps;
     m->offsets = lk_alloc((size_t)steps, sizeof *m->offsets, err);
     if (!m->offsets) return false;
     if (!back) lk_matrix_offsets(l, &m->f, m->offsets);
-    m->extra_at = ALIGN(m->f.count * sizeof(lk_bf16));
-    m->thread_at = m->extra_at + ALIGN((size_t)l->ob * 32 * sizeof(float));
+    m->extra_at = LK_LINES(m->f.count * sizeof(lk_bf16));
+    m->thread_at = m->extra_at + LK_LINES((size_t)l->ob * 32 * sizeof(float));
     m->grid_at = m->thread_at;
-    if (folds(m, back)) m->thread_at += ALIGN((size_t)(l->h * l->w) * (size_t)(back ? l->c : l->o) * sizeof(float));
+    if (folds(m, back)) m->thread_at += LK_LINES((size_t)(l->h * l->w) * (size_t)(back ? l->c : l->o) * sizeof(float));
     plan_passes(m, steps, back ? (l->kh + l->stride - 1) / l->stride * ((l->kw + l->stride - 1) / l->stride) : l->taps);
     m->thread_bytes =
         LK_TILE * ((size_t)m->sums_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
@@ -243,7 +188,7 @@ static void gather(const lk_matrix *m, const slide *s, const lk_bf16 *weights, i
 /* The blocks `from` to `to` of one block column. */
 static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int column, int from, int to,
                        float *c) {
-    int channels = s->to_shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
+    int channels = s->to.shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
     lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->sums_together * LK_TILE);
     size_t lda = s->walk == DEEP || s->walk == TWINS ? s->f->sample : s->f->pixel, gap = 8 * lda;
     if (s->walk == LINES) gap = (size_t)s->f->columns * s->f->pixel;
@@ -281,7 +226,7 @@ static void fetch(const slide *s, int from, int to) {
 
 /* All blocks of a slide, split evenly over the threads: groups of rows outermost, then columns. */
 static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
-    int rows = (s->halves + 1) / 2, columns = (s->to_shape.c + 31) / 32;
+    int rows = (s->halves + 1) / 2, columns = (s->to.shape.c + 31) / 32;
     int together = m->rows_together < rows ? m->rows_together : rows;
     int64_t all = (int64_t)rows * columns;
 #pragma omp parallel num_threads(m->threads)
@@ -312,28 +257,25 @@ static size_t reach_of(const lk_field *f, int down, int right) {
 /* Sample after sample: the product as a grid of unfolded pixels, then the picture that it folds to. */
 static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
     const lk_unfolding *u = &m->l.u;
-    size_t line = (size_t)(u->w * u->c), number = s->to_narrow ? sizeof(lk_bf16) : sizeof(float);
+    size_t line = (size_t)(u->w * u->c), number = s->to.narrow ? sizeof(lk_bf16) : sizeof(float);
     lk_field f = *s->f;
     f.n = 1;
     for (int n = 0; n < m->l.n; n++) {
         slide one = *s;
         one.f = &f;
         one.field += (size_t)n * f.sample;
-        one.to_shape.n = 1;
-        one.to = scratch + m->grid_at;
-        one.to_narrow = false;
-        one.bias = NULL;
-        one.act = LK_NN_LINEAR;
+        one.to = (lk_sink){.shape = s->to.shape, .step = 1, .to = scratch + m->grid_at};
+        one.to.shape.n = 1;
         choose_walk(&one, m->ops);
         run_slide(m, &one, weights, scratch);
 #pragma omp parallel for num_threads(m->threads)
         for (int y = 0; y < u->h; y++) {
             float row[line];
-            lk_fold_row(u, (const float *)(const void *)one.to, y, row);
-            for (size_t k = 0; s->bias && k < line; k++) row[k] += s->bias[k % (size_t)u->c];
-            lk_cpu_activate(s->act, s->alpha, row, row, line);
-            char *to = s->to + ((size_t)n * (size_t)u->h + (size_t)y) * line * number;
-            if (s->to_narrow)
+            lk_fold_row(u, (const float *)(const void *)one.to.to, y, row);
+            for (size_t k = 0; s->to.bias && k < line; k++) row[k] += s->to.bias[k % (size_t)u->c];
+            lk_cpu_activate(s->to.act, s->to.alpha, row, row, line);
+            char *to = s->to.to + ((size_t)n * (size_t)u->h + (size_t)y) * line * number;
+            if (s->to.narrow)
                 lk_cpu_narrow(row, (lk_bf16 *)(void *)to, line);
             else
                 memcpy(to, row, line * sizeof *row);
@@ -352,13 +294,6 @@ static void run(const lk_matrix *m, slide s, const lk_bf16 *weights, char *scrat
 
 static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
     const lk_layer *l = &m->l;
-    lk_tensor *y = &e->g.tensors[n->out[0]];
-    float *bias = NULL;
-    if (n->in_count > 2) {
-        bias = (float *)(void *)(scratch + m->extra_at);
-        memset(bias, 0, (size_t)l->ob * 32 * sizeof *bias);
-        memcpy(bias, lk_cpu_data(e, n->in[2]), (size_t)e->g.tensors[n->weights].shape.n * sizeof *bias);
-    }
     slide s = {.f = &m->f,
                .field = (lk_bf16 *)(void *)scratch,
                .offsets = m->offsets,
@@ -366,14 +301,7 @@ static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *s
                .reach = reach_of(&m->f, (l->kh - 1) / l->stride, (l->kw - 1) / l->stride),
                .height = l->oh,
                .width = l->ow,
-               .to_shape = lk_shape(l->n, l->o, l->oh, l->ow),
-               .spread = n->spread,
-               .step = 1,
-               .to = y->data,
-               .to_narrow = y->narrow,
-               .bias = bias,
-               .act = n->a.conv.act,
-               .alpha = n->a.conv.alpha};
+               .to = lk_sink_of(e, n, l, (float *)(void *)(scratch + m->extra_at))};
     run(m, s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
 }
 
@@ -391,13 +319,17 @@ static void phase_offsets(const lk_matrix *m, phase y, phase x) {
 static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
     const lk_layer *l = &m->l;
     const lk_field *f = &m->f;
-    lk_tensor *dx = &e->g.tensors[n->out[0]];
-    if (l->kh < l->stride || l->kw < l->stride) memset(dx->data, 0, dx->bytes); /* pixels that no tap reaches */
+    lk_sink to = lk_sink_of(e, n, l, NULL);
+    if (l->kh < l->stride || l->kw < l->stride)
+        memset(to.to, 0, e->g.tensors[n->out[0]].bytes); /* pixels that no tap reaches */
     for (int k = 0; k < l->stride * l->stride; k++) {
         phase y = phase_of(k / l->stride, l->kh, l->stride, l->pad_top, l->h);
         phase x = phase_of(k % l->stride, l->kw, l->stride, l->pad_left, l->w);
         if (y.count < 1 || x.count < 1 || !y.taps || !x.taps) continue;
         phase_offsets(m, y, x);
+        to.step = l->stride;
+        to.top = y.first * l->stride + y.r - l->pad_top;
+        to.left = x.first * l->stride + x.r - l->pad_left;
         size_t row = (size_t)(y.first + f->top - (y.taps - 1)), column = (size_t)(x.first + f->left - (x.taps - 1));
         slide s = {.f = f,
                    .field = (lk_bf16 *)(void *)scratch,
@@ -407,12 +339,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .origin = (row * (size_t)f->columns + column) * f->pixel,
                    .height = y.count,
                    .width = x.count,
-                   .to_shape = lk_shape(l->n, l->c, l->h, l->w),
-                   .step = l->stride,
-                   .top = y.first * l->stride + y.r - l->pad_top,
-                   .left = x.first * l->stride + x.r - l->pad_left,
-                   .to = dx->data,
-                   .to_narrow = dx->narrow,
+                   .to = to,
                    .exchange = true,
                    .y = y,
                    .x = x};
@@ -425,7 +352,7 @@ bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
     lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
-    if (is_back(n))
+    if (lk_gives_data(n->op))
         backward(e, n, m, scratch);
     else
         forward(e, n, m, scratch);

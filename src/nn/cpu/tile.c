@@ -49,8 +49,51 @@ static void adam(const float *gradient, lk_bf16 *high, int16_t *low, float *m, f
         }
 }
 
-const lk_tile_ops lk_tile_plain = {"plain C", true,   always,   nothing,   nothing,
-                                   multiply,  gather, exchange, transpose, adam};
+/* ---- Winograd's transforms ------------------------------------------------------------------------------- */
+
+/* Rows of these times 4×4, 2×2 or 3×3 numbers, times the same transposed. */
+static const float of_pixels[4][4] = {{1, 0, -1, 0}, {0, 1, 1, 0}, {0, -1, 1, 0}, {0, 1, 0, -1}};
+static const float of_gradient[4][2] = {{1, 0}, {1, 1}, {1, -1}, {0, -1}};
+static const float of_kernel[4][3] = {{1, 0, 0}, {0.5f, 0.5f, 0.5f}, {0.5f, -0.5f, 0.5f}, {0, 0, 1}};
+
+static void both_sides(const float *matrix, int size, const float *d, float *to) {
+    for (int i = 0; i < 16; i++) {
+        to[i] = 0;
+        for (int y = 0; y < size; y++)
+            for (int x = 0; x < size; x++)
+                to[i] += matrix[i / 4 * size + y] * matrix[i % 4 * size + x] * d[y * size + x];
+    }
+}
+
+static void transform(const float *matrix, int size, const lk_bf16 *const *pixels, int at, int count, size_t place,
+                      lk_bf16 *to) {
+    for (int k = 0; k < 32; k++) {
+        float d[16], t[16];
+        for (int i = 0; i < size * size; i++) d[i] = pixels[i] && k < count ? lk_widen(pixels[i][at + k]) : 0;
+        both_sides(matrix, size, d, t);
+        for (size_t i = 0; i < 16; i++) to[i * place + (size_t)k] = lk_narrow(t[i]);
+    }
+}
+
+static void see(const lk_bf16 *const pixels[16], int at, int count, size_t place, lk_bf16 *to) {
+    transform(&of_pixels[0][0], 4, pixels, at, count, place, to);
+}
+
+static void spread(const lk_bf16 *const pixels[4], int at, int count, size_t place, lk_bf16 *to) {
+    transform(&of_gradient[0][0], 2, pixels, at, count, place, to);
+}
+
+static void kernels(const lk_bf16 *high, const int16_t *low, lk_bf16 *to) {
+    for (int k = 0; k < LK_TILE; k++) {
+        float g[9], t[16];
+        for (int i = 0; i < 9; i++) g[i] = lk_tile_join(high[i * LK_TILE + k], low[i * LK_TILE + k]);
+        both_sides(&of_kernel[0][0], 3, g, t);
+        for (int i = 0; i < 16; i++) to[i * LK_TILE + k] = lk_narrow(t[i]);
+    }
+}
+
+const lk_tile_ops lk_tile_plain = {"plain C", true,      always, nothing, nothing, multiply, gather,
+                                   exchange,  transpose, adam,   see,     spread,  kernels};
 
 const lk_tile_ops *lk_tile_best(void) {
     if (lk_tile_amx.usable()) return &lk_tile_amx;

@@ -40,6 +40,11 @@ typedef struct lk_tile_ops {
     /* Adam on one block of weights kept as B: `gradient` is [32 columns][32 inner]; a weight is (high << 16) + low, both laid
      * out as B; the moments are [2][32 inner][16 columns]. */
     void (*adam)(const float *gradient, lk_bf16 *high, int16_t *low, float *m, float *v, const lk_tile_adam *a);
+    /* Winograd's transforms (winograd.c) of 32 channels, from `at` on, of which `count` are there; the 16 results lie `place`
+     * numbers apart. Bᵀ d B of 4×4 pixels, A d Aᵀ of 2×2 (NULL: zeros), and G g Gᵀ of 9 blocks of weights, to 16. */
+    void (*see)(const lk_bf16 *const pixels[16], int at, int count, size_t place, lk_bf16 *to);
+    void (*spread)(const lk_bf16 *const pixels[4], int at, int count, size_t place, lk_bf16 *to);
+    void (*kernels)(const lk_bf16 *high, const int16_t *low, lk_bf16 *to);
 } lk_tile_ops;
 
 extern const lk_tile_ops lk_tile_plain, lk_tile_avx512, lk_tile_amx;
