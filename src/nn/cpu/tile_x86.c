@@ -31,35 +31,48 @@ static bool has_amx(void) {
 
 /* ---- Multiplying ----------------------------------------------------------------------------------------- */
 
-/* 8 rows by 32 columns. */
+static inline int pair_at(const lk_bf16 *at) {
+    int pair;
+    memcpy(&pair, at, sizeof pair);
+    return pair;
+}
+
+/* 8 rows by 32 columns. The sums of a row are two variables, no array: AddressSanitizer would check each access to that.
+ * Under it a row's 16 pairs are read at once too. */
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define LOAD(i)                                                                                                        \
+    __m512 left##i = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();                                          \
+    __m512 right##i = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
+#define STORE(i)                                                                                                       \
+    _mm512_storeu_ps(c + i * 32, left##i);                                                                             \
+    _mm512_storeu_ps(c + i * 32 + 16, right##i);
+#ifdef __SANITIZE_ADDRESS__
+#define READ(i) __m512i row##i = _mm512_loadu_si512(at + (size_t)i * lda);
+#define PAIR(i) _mm512_permutexvar_epi32(_mm512_set1_epi32(k), row##i)
+#else
+#define READ(i)
+#define PAIR(i) _mm512_set1_epi32(pair_at(at + (size_t)i * lda + k * 2))
+#endif
+#define MULTIPLY(i)                                                                                                    \
+    {                                                                                                                  \
+        __m512bh x = (__m512bh)PAIR(i);                                                                                \
+        left##i = _mm512_dpbf16_ps(left##i, x, b0);                                                                    \
+        right##i = _mm512_dpbf16_ps(right##i, x, b1);                                                                  \
+    }
+
 AVX512 static inline void rows8(const lk_bf16 *a, size_t lda, const uint32_t *offsets, const lk_bf16 *b, float *c,
                                 int steps, bool add) {
-    __m512 sum[8][2];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        sum[i][0] = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();
-        sum[i][1] = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
-    }
+    EACH_ROW(LOAD)
     for (int s = 0; s < steps; s++, b += LK_TILE) {
         const lk_bf16 *at = a + offsets[s];
+        EACH_ROW(READ)
         for (int k = 0; k < 16; k++) {
             __m512bh b0 = (__m512bh)_mm512_loadu_si512(b + k * 32);
             __m512bh b1 = (__m512bh)_mm512_loadu_si512(b + 512 + k * 32);
-#pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) {
-                int pair;
-                memcpy(&pair, at + (size_t)i * lda + k * 2, sizeof pair);
-                __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-                sum[i][0] = _mm512_dpbf16_ps(sum[i][0], x, b0);
-                sum[i][1] = _mm512_dpbf16_ps(sum[i][1], x, b1);
-            }
+            EACH_ROW(MULTIPLY)
         }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        _mm512_storeu_ps(c + i * 32, sum[i][0]);
-        _mm512_storeu_ps(c + i * 32 + 16, sum[i][1]);
-    }
+    EACH_ROW(STORE)
 }
 
 AVX512 static void multiply_avx512(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap,
