@@ -235,7 +235,6 @@ def main():
     p.add_argument("--out", type=Path, default=HERE.parent / "build/bench")
     args = p.parse_args()
     args.models = args.models.split(",")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
         for name in args.only.split(","):

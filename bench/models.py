@@ -143,7 +143,6 @@ def main():
             p.error(f"there is no model '{name}': take {', '.join(MODELS)}")
     if bool(args.src) != bool(args.dst):
         p.error("--src and --dst go together")
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args.out.mkdir(parents=True, exist_ok=True)
     src, dst = facesets(args)
     rows = []

@@ -6,7 +6,6 @@ is trained with one faceset as src and dst. Says each figure and which are in or
 import argparse
 import csv
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +40,6 @@ def main():
     p.add_argument("--batch", type=int, default=4)
     p.add_argument("--out", type=Path, default=HERE.parent / "build/ranking")
     args = p.parse_args()
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     args.out.mkdir(parents=True, exist_ok=True)
     early = max(1, args.iterations // 10)
     untrained = train(args, "untrained", args.src, args.dst, 1, 1)[-1]

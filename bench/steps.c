@@ -123,7 +123,7 @@ static bool run(const json_t *in, json_t *out, lk_error *err) {
         if (planned) tell_memory(&m, out);
         return planned;
     }
-    lk_nn_exec *e = g ? lk_nn_compile(g, &options, err) : NULL;
+    lk_nn_exec *e = g && lk_nn_tune(g, &options, err) ? lk_nn_compile(g, &options, err) : NULL;
     lk_nn_graph_free(g);
     if (!e) return false;
     fill(e, "warped", 1);

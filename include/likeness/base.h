@@ -138,6 +138,9 @@ bool lk_sha256_file(const char *path, char hex[65], lk_error *err);
  * ~/.local/share/likeness/models. Caller frees. */
 char *lk_models_dir(lk_error *err);
 
+/* The folder of what can be made again: $LIKENESS_CACHE, or $XDG_CACHE_HOME/likeness, or ~/.cache/likeness. Caller frees. */
+char *lk_cache_dir(lk_error *err);
+
 /* ---- Random numbers -------------------------------------------------------------------------------------- */
 
 /* Counter-based: a generator is a function of (seed, stream), so sample 17 of iteration 900 draws the same numbers

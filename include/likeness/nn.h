@@ -182,6 +182,13 @@ typedef enum lk_nn_device {
 /* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
 bool lk_nn_has_gpu(char *name, lk_error *err);
 
+/* How a convolution 3×3 is computed in bfloat16 where there is a choice: tests and timing say. */
+typedef enum lk_nn_way {
+    LK_NN_FASTEST, /* as timed by lk_nn_tune, or by a rule */
+    LK_NN_TAPS,    /* tap by tap */
+    LK_NN_WINOGRAD /* by Winograd's transform */
+} lk_nn_way;
+
 typedef struct lk_nn_options {
     int device;           /* lk_nn_device */
     bool train;           /* differentiate the losses, keep optimizer states */
@@ -189,11 +196,18 @@ typedef struct lk_nn_options {
     uint64_t seed;        /* of the initial parameters; each draws from (seed, its name) */
     int precision;        /* lk_nn_precision */
     int optimizer_memory; /* lk_nn_states */
+    int way;              /* lk_nn_way */
     int threads;          /* of the processor, at most; 0: as many as lk_threads() says */
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
     lk_nn_peers *peers;
 } lk_nn_options;
+
+/* Times the ways to compute each layer of a training graph in bfloat16 on the processor, once for each shape and number of
+ * threads, and remembers them in a file that names the processor (docs/nn.md): networks compiled later in this process take
+ * the fastest. Where nothing is to be chosen it returns at once. A cache that cannot be kept is told to the log; fails when a
+ * layer does not fit into memory. */
+bool lk_nn_tune(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err);
 
 /* Decides layouts and algorithms, differentiates, plans one arena, takes all memory, initialises parameters. */
 lk_nn_exec *lk_nn_compile(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err);

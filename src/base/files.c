@@ -207,6 +207,15 @@ const char *lk_path_base(const char *path) {
     return slash ? slash + 1 : path;
 }
 
+char *lk_cache_dir(lk_error *err) {
+    const char *own = getenv("LIKENESS_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (own && *own) return lk_strdup(own, err);
+    if (cache && *cache) return lk_path_join(cache, "likeness", err);
+    if (home && *home) return lk_path_join(home, ".cache/likeness", err);
+    lk_fail(err, LK_ERR_IO, "there is no HOME for the cache; set LIKENESS_CACHE to a folder");
+    return NULL;
+}
+
 char *lk_models_dir(lk_error *err) {
     const char *own = getenv("LIKENESS_MODELS"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
     if (own && *own) return lk_strdup(own, err);

@@ -188,12 +188,13 @@ static bool help_command(int argc, char **argv, lk_error *err) {
     return true;
 }
 
-/* Threads of OpenMP that wait for each other spin only for a moment: where other programs want the processors too, spinning
- * for as long as libgomp likes makes training ten times slower, and where none do it gains nothing. libgomp reads the
+/* Threads of OpenMP that wait for each other spin for some ten microseconds: a step has hundreds of waits, and going to sleep
+ * at each makes short steps half as slow again; but where other programs want the processors too, spinning for as long as
+ * libgomp likes makes training ten times slower. libgomp reads the
  * environment before main, so the program starts itself once more. */
 static void spin_briefly(char **argv) {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT")) return;
-    if (setenv("GOMP_SPINCOUNT", "1000", 1) == 0) execv("/proc/self/exe", argv);
+    if (setenv("GOMP_SPINCOUNT", "10000", 1) == 0) execv("/proc/self/exe", argv);
 }
 
 static bool dispatch(int argc, char **argv, lk_error *err) {

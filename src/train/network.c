@@ -123,7 +123,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         n->states = now->options.optimizer_memory;
         n->terms = terms;
         lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
-        n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
+        n->exec = g && lk_nn_tune(g, &o, err) ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
     }

@@ -159,7 +159,7 @@ static float *reordered(const float *x, lk_nn_shape s) {
 }
 
 /* Everything that can learn is a parameter, everything else a constant. */
-static lk_nn_exec *compile_case(const op_case *c, int index, int precision, bool *train) {
+static lk_nn_exec *compile_case(const op_case *c, int index, int precision, int way, bool *train) {
     lk_error err = {0};
     lk_nn_graph *g = lk_nn_graph_new(&err);
     lk_nn_t x[8];
@@ -176,7 +176,7 @@ static lk_nn_exec *compile_case(const op_case *c, int index, int precision, bool
     lk_nn_output(g, "y", y);
     lk_nn_t r = lk_nn_const(g, c->output.shape, blob + c->weights);
     lk_nn_loss(g, "dot", lk_nn_mul(g, y, r), (float)lk_nn_count(c->output.shape));
-    lk_nn_options o = {.train = *train, .keep_gradients = true, .precision = precision, .device = DEVICE};
+    lk_nn_options o = {.train = *train, .keep_gradients = true, .precision = precision, .way = way, .device = DEVICE};
     lk_nn_exec *e = lk_nn_compile(g, &o, &err);
     if (!e) WRONG("%s (case %d): %s", c->op, index, err.message);
     lk_nn_graph_free(g);
@@ -191,10 +191,10 @@ static double gradient_tolerance(const op_case *c, int precision, double toleran
     return precision == LK_NN_BF16 && kinked ? 0.15 : tolerance;
 }
 
-static void check(const op_case *c, int index, int precision, double tolerance) {
+static void check(const op_case *c, int index, int precision, int way, double tolerance) {
     lk_error err = {0};
     bool train;
-    lk_nn_exec *e = compile_case(c, index, precision, &train);
+    lk_nn_exec *e = compile_case(c, index, precision, way, &train);
     if (!e) return;
     for (int i = 0; i < lk_nn_param_count(e); i++)
         assert_true(lk_nn_param_set(e, i, LK_NN_VALUE, blob + c->inputs[lk_nn_param_name(e, i)[1] - '0'].at));
@@ -223,14 +223,16 @@ static void operators_agree_with_pytorch(void **state) {
     (void)state;
     wrong = 0;
     assert_in_range(case_count, 50, MOST_CASES - 1);
-    for (int i = 0; i < case_count; i++) check(&cases[i], i, LK_NN_F32, 1e-4);
+    for (int i = 0; i < case_count; i++) check(&cases[i], i, LK_NN_F32, LK_NN_FASTEST, 1e-4);
     assert_int_equal(wrong, 0);
 }
 
 static void operators_agree_in_bfloat16(void **state) {
     (void)state;
     wrong = 0;
-    for (int i = 0; i < case_count; i++) check(&cases[i], i, LK_NN_BF16, 2e-2);
+    for (int i = 0; i < case_count; i++)
+        for (int way = LK_NN_FASTEST; way <= LK_NN_WINOGRAD; way++)
+            if (way == LK_NN_FASTEST || strcmp(cases[i].op, "conv") == 0) check(&cases[i], i, LK_NN_BF16, way, 2e-2);
     assert_int_equal(wrong, 0);
 }
 

@@ -61,6 +61,16 @@ bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
 /* Between memory of tiled weights, their moments or gradients, and [n, c, h, w]. */
 bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload);
 
+/* tune.c: a convolution 3×3 of stride 1, and the processor's seconds for each of its passes (forward, the data's gradient,
+ * the weights' gradient) in each way (tap by tap, Winograd). */
+#define LK_PASSES 3
+#define LK_WAYS   2
+typedef struct lk_timed_layer {
+    int n, c, h, w, o, oh, ow, top, left, threads;
+    double seconds[LK_PASSES][LK_WAYS];
+} lk_timed_layer;
+bool lk_tune_find(lk_timed_layer *l); /* fills in the seconds; false: it was not timed */
+
 /* elementwise.c */
 void lk_cpu_activate(lk_nn_act act, float alpha, const float *x, float *y, size_t n);
 bool lk_cpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -345,7 +345,7 @@ bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
     m->ops = lk_tile_best();
     m->threads = lk_threads();
     keep_weights(e, n);
-    m->winograd = lk_winograd_suits(m, n);
+    m->winograd = lk_winograd_suits(e, m, n);
     if (m->winograd)
         return lk_gives_weights(n->op) ? lk_winograd_prepare_gradient(e, n, m, err)
                                        : lk_winograd_prepare_product(e, n, m, err);

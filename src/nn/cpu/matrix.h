@@ -106,7 +106,7 @@ bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_erro
 bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err);
 
 /* winograd.c: the same for kernels 3×3 with stride 1, where it is worth it. */
-bool lk_winograd_suits(const lk_matrix *m, const lk_node *n);
+bool lk_winograd_suits(const lk_nn_exec *e, const lk_matrix *m, const lk_node *n);
 bool lk_winograd_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_winograd_product(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_winograd_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);

@@ -95,11 +95,15 @@ LK_HOT static void transform_sums(const float *u, float *to) {
 
 /* ---- Which layers ---------------------------------------------------------------------------------------- */
 
-bool lk_winograd_suits(const lk_matrix *m, const lk_node *n) {
+bool lk_winograd_suits(const lk_nn_exec *e, const lk_matrix *m, const lk_node *n) {
     const lk_layer *l = &m->l;
-    if (l->tiling != LK_TILED || l->kh != 3 || l->kw != 3 || l->stride != 1 || !m->ops->in_passes) return false;
+    if (l->tiling != LK_TILED || l->kh != 3 || l->kw != 3 || l->stride != 1) return false;
+    if (e->options.way != LK_NN_FASTEST) return e->options.way == LK_NN_WINOGRAD;
+    lk_timed_layer t = {l->n, l->c, l->h, l->w, l->o, l->oh, l->ow, l->pad_top, l->pad_left, m->threads, {{0}}};
+    int pass = lk_gives_weights(n->op) ? 2 : lk_gives_data(n->op) ? 1 : 0;
+    if (lk_tune_find(&t)) return t.seconds[pass][1] < t.seconds[pass][0];
     view v = lk_gives_data(n->op) ? output_of(l) : input_of(l);
-    return v.tiles >= ENOUGH && l->c > 32 && l->o > 32;
+    return m->ops->in_passes && v.tiles >= ENOUGH && l->c > 32 && l->o > 32;
 }
 
 /* ---- Products -------------------------------------------------------------------------------------------- */

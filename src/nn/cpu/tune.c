@@ -1,0 +1,258 @@
+/* Which way is the fastest for each layer: timed once for each shape, and remembered.
+ *
+ * The file is text, one for each processor: a head that names what was timed, then a line for each layer. It is read and
+ * grown under a lock, and what stands in it stays: two trainings that begin together choose alike. */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "cpu.h"
+#include "tile.h"
+
+#define LEAST 1e9 /* operations of a pass that are worth timing */
+#define MOST  4096
+#define STEPS 3
+
+static lk_timed_layer known[MOST];
+static int known_count;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static bool same_layer(const lk_timed_layer *a, const lk_timed_layer *b) {
+    return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w && a->o == b->o && a->oh == b->oh &&
+           a->ow == b->ow && a->top == b->top && a->left == b->left && a->threads == b->threads;
+}
+
+static const lk_timed_layer *find(const lk_timed_layer *l) {
+    for (int i = 0; i < known_count; i++)
+        if (same_layer(&known[i], l)) return &known[i];
+    return NULL;
+}
+
+bool lk_tune_find(lk_timed_layer *l) {
+    pthread_mutex_lock(&lock);
+    const lk_timed_layer *found = find(l);
+    if (found) *l = *found;
+    pthread_mutex_unlock(&lock);
+    return found != NULL;
+}
+
+/* ---- The file -------------------------------------------------------------------------------------------- */
+
+static void processor_name(char *name, size_t size) {
+    FILE *f = fopen("/proc/cpuinfo", "r");
+    char line[256];
+    snprintf(name, size, "unknown");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) != 0 || !colon) continue;
+        snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (f) fclose(f);
+}
+
+static char *head_of_file(lk_error *err) {
+    char processor[128];
+    processor_name(processor, sizeof processor);
+    return lk_format(
+        err,
+        "likeness layers 1\nlikeness %s\nprocessor %s\nproducts %s\n"
+        "# batch, channels, height, width > channels, height, width, padding above, left, threads: ms by taps "
+        "and by Winograd's transform, of the forward pass, the data's gradient, the weights' gradient\n",
+        LK_VERSION, processor, lk_tile_best()->name);
+}
+
+/* "layers-amd-epyc-avx-512-bf16.txt" in the cache's folder, which is made. */
+static char *path_of_file(lk_error *err) {
+    char name[320] = "layers-", processor[128];
+    processor_name(processor, sizeof processor);
+    size_t at = strlen(name);
+    const char *const parts[] = {processor, " ", lk_tile_best()->name};
+    for (size_t k = 0; k < LK_COUNT(parts); k++)
+        for (const char *c = parts[k]; *c; c++) {
+            if (isalnum((unsigned char)*c))
+                name[at++] = (char)tolower((unsigned char)*c);
+            else if (name[at - 1] != '-')
+                name[at++] = '-';
+        }
+    snprintf(name + at, sizeof name - at, ".txt");
+    char *folder = lk_cache_dir(err), *path = NULL;
+    if (folder && lk_make_dirs(folder, err)) path = lk_path_join(folder, name, err);
+    free(folder);
+    return path;
+}
+
+static bool read_layer(const char *line, lk_timed_layer *l) {
+    double ms[LK_PASSES][LK_WAYS];
+    int count = sscanf(line, "%d %d %d %d > %d %d %d %d %d %d: %lf %lf %lf %lf %lf %lf", &l->n, &l->c, &l->h, &l->w,
+                       &l->o, &l->oh, &l->ow, &l->top, &l->left, &l->threads, &ms[0][0], &ms[0][1], &ms[1][0],
+                       &ms[1][1], &ms[2][0], &ms[2][1]);
+    for (int i = 0; i < LK_PASSES; i++)
+        for (int k = 0; k < LK_WAYS; k++) {
+            if (count != 16 || !(ms[i][k] >= 0)) return false;
+            l->seconds[i][k] = 1e-3 * ms[i][k];
+        }
+    return true;
+}
+
+/* What the file knows; a file of another version or processor, or a damaged one, knows nothing. */
+static void read_file(const char *path, const char *head) {
+    void *data = NULL;
+    size_t size;
+    lk_error why = {0};
+    if (!lk_file_exists(path)) return;
+    if (!lk_file_read(path, LK_MIB(1), &data, &size, &why)) {
+        lk_log(LK_LOG_WARN, "%s; layers are timed anew", why.message);
+        return;
+    }
+    char *text = data;
+    bool ok = strncmp(text, head, strlen(head)) == 0;
+    for (char *at = text + (ok ? strlen(head) : 0), *next; ok && *at; at = next) {
+        lk_timed_layer l;
+        char *end = strchr(at, '\n');
+        next = end ? end + 1 : at + strlen(at);
+        ok = end && (*end = 0, read_layer(at, &l));
+        if (ok && !find(&l) && known_count < MOST) known[known_count++] = l;
+    }
+    if (!ok) lk_log(LK_LOG_INFO, "%s is of another version or damaged; layers are timed anew", path);
+    free(data);
+}
+
+static bool write_file(const char *path, const char *head, lk_error *err) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    if (!out) return lk_fail(err, LK_ERR_MEMORY, "out of memory");
+    fputs(head, out);
+    for (int i = 0; i < known_count; i++) {
+        const lk_timed_layer *l = &known[i];
+        fprintf(out, "%d %d %d %d > %d %d %d %d %d %d:", l->n, l->c, l->h, l->w, l->o, l->oh, l->ow, l->top, l->left,
+                l->threads);
+        for (int k = 0; k < LK_PASSES * LK_WAYS; k++) fprintf(out, " %.4f", 1e3 * l->seconds[k / LK_WAYS][k % LK_WAYS]);
+        fputc('\n', out);
+    }
+    bool ok = fclose(out) == 0 && lk_file_write(path, text, size, err);
+    free(text);
+    return ok;
+}
+
+/* ---- Timing ---------------------------------------------------------------------------------------------- */
+
+static lk_nn_graph *graph_of(const lk_timed_layer *l, lk_error *err) {
+    lk_nn_graph *g = lk_nn_graph_new(err);
+    if (!g) return NULL;
+    const lk_nn_init zeros = {LK_NN_ZEROS, 0};
+    lk_nn_t x = lk_nn_param(g, "x", lk_shape(l->n, l->c, l->h, l->w), zeros);
+    lk_nn_t w = lk_nn_param(g, "w", lk_shape(l->o, l->c, 3, 3), zeros);
+    lk_nn_t b = lk_nn_param(g, "b", lk_shape(1, l->o, 1, 1), zeros);
+    const lk_nn_conv_options o = {.pad_top = l->top,
+                                  .pad_left = l->left,
+                                  .pad_bottom = l->oh - l->h + 2 - l->top,
+                                  .pad_right = l->ow - l->w + 2 - l->left,
+                                  .act = LK_NN_LEAKY,
+                                  .alpha = 0.1f};
+    lk_nn_loss(g, "loss", lk_nn_conv(g, x, w, b, &o), 1);
+    return g;
+}
+
+static int pass_of(lk_op op) {
+    return op == LK_OP_CONV ? 0 : op == LK_OP_CONV_BACK_DATA ? 1 : op == LK_OP_CONV_BACK_WEIGHTS ? 2 : -1;
+}
+
+/* The shortest of some steps of a network of this one layer. */
+static bool time_way(lk_timed_layer *l, const lk_nn_graph *g, int way, lk_error *err) {
+    const lk_nn_options o = {
+        .train = true, .precision = LK_NN_BF16, .threads = l->threads, .way = way ? LK_NN_WINOGRAD : LK_NN_TAPS};
+    const lk_nn_adam adam = {1e-4f, 0.5f, 0.999f, 1e-8f};
+    lk_nn_exec *e = lk_nn_compile(g, &o, err);
+    bool ok = e && lk_nn_step(e, &adam, err);
+    if (ok) lk_nn_set_profile(e, true);
+    for (int i = 0; i < STEPS && ok; i++) {
+        for (int k = 0; k < e->g.node_count; k++) e->g.nodes[k].seconds = 0;
+        ok = lk_nn_step(e, &adam, err);
+        for (int k = 0; k < e->g.node_count && ok; k++) {
+            int pass = pass_of(e->g.nodes[k].op);
+            if (pass < 0) continue;
+            double seconds = e->g.nodes[k].seconds, *best = &l->seconds[pass][way];
+            *best = i == 0 || seconds < *best ? seconds : *best;
+        }
+    }
+    lk_nn_free(e);
+    return ok;
+}
+
+static bool time_layer(lk_timed_layer *l, lk_error *err) {
+    lk_nn_graph *g = graph_of(l, err);
+    bool ok = g != NULL;
+    for (int way = 0; way < LK_WAYS && ok; way++) ok = time_way(l, g, way, err);
+    lk_nn_graph_free(g);
+    return ok;
+}
+
+/* Is this node a layer with a choice, not timed yet? */
+static bool to_be_timed(const lk_nn_graph *g, const lk_node *n, int threads, lk_timed_layer *l) {
+    const lk_nn_conv_options *o = &n->a.conv;
+    if (n->op != LK_OP_CONV || o->stride != 1 || o->dilation != 1 || o->groups != 1) return false;
+    lk_nn_shape x = g->tensors[n->in[0]].shape, w = g->tensors[n->in[1]].shape, y = g->tensors[n->out[0]].shape;
+    *l = (lk_timed_layer){x.n, x.c, x.h, x.w, y.c, y.h, y.w, o->pad_top, o->pad_left, threads, {{0}}};
+    if (w.h != 3 || w.w != 3 || g->tensors[n->in[1]].kind != LK_PARAM) return false;
+    return 18.0 * x.c * y.c * y.h * y.w * x.n >= LEAST && !find(l);
+}
+
+static bool time_all(const lk_nn_graph *g, int threads, int *count, lk_error *err) {
+    lk_progress p = {0};
+    lk_timed_layer l;
+    int all = 0, done = 0;
+    for (int i = 0; i < g->node_count; i++) all += to_be_timed(g, &g->nodes[i], threads, &l);
+    if (!all) return true;
+    lk_progress_begin(&p, "timing ways to compute layers, once on this machine", all);
+    bool ok = true;
+    for (int i = 0; i < g->node_count && ok && !lk_interrupted() && known_count < MOST; i++) {
+        if (!to_be_timed(g, &g->nodes[i], threads, &l)) continue;
+        pthread_mutex_unlock(&lock); /* compiling looks for what is known */
+        ok = time_layer(&l, err);
+        pthread_mutex_lock(&lock);
+        if (ok) known[known_count++] = l;
+        lk_progress_update(&p, ++done, NULL);
+    }
+    lk_progress_end(&p);
+    *count = done;
+    return ok;
+}
+
+/* Waits for others that time; −1: there is no such place, and what is timed is not kept. */
+static int lock_file(const char *path) {
+    char *name = path ? lk_format(NULL, "%s.lock", path) : NULL;
+    int fd = name ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
+    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
+        if (lk_interrupted()) break;
+    free(name);
+    return fd;
+}
+
+bool lk_nn_tune(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
+    bool narrow = options->precision == LK_NN_BF16 || (options->precision == LK_NN_AUTO && lk_nn_has_bf16());
+    if (!narrow || !options->train || options->device != LK_NN_CPU || options->way != LK_NN_FASTEST) return true;
+    if (!lk_nn_graph_ok(g, err)) return false;
+    int threads = options->threads > 0 ? options->threads : lk_threads(), count = 0;
+    lk_error why = {0};
+    char *head = head_of_file(err), *path = head ? path_of_file(&why) : NULL;
+    if (!head) return false;
+    pthread_mutex_lock(&lock);
+    int fd = lock_file(path);
+    if (path) read_file(path, head);
+    bool ok = time_all(g, threads, &count, err);
+    if (count && path && !write_file(path, head, &why)) path[0] = 0;
+    pthread_mutex_unlock(&lock);
+    if (fd >= 0) close(fd);
+    if (count && path && *path) lk_log(LK_LOG_INFO, "how %d layers are computed fastest is kept in %s", count, path);
+    if (count && !(path && *path)) lk_log(LK_LOG_WARN, "what was timed is not kept: %s", why.message);
+    free(path);
+    free(head);
+    return ok;
+}
