@@ -2,7 +2,7 @@
  *
  * A graph is an array of tensors and an array of nodes in the order they were described. Compiling copies both, appends
  * the nodes of the backward pass and of the optimizer (gradient.c), finds out how long each tensor lives, and packs
- * them into one arena (plan.c). The backend then runs the nodes in order.
+ * them into one arena (arena.c). The backend then runs the nodes in order.
  *
  * To add an operator: a value in lk_op, a constructor with its shape rule in graph.c, a case in gradient.c if it can be
  * differentiated, and a row in the backend's table. */
@@ -202,6 +202,13 @@ bool lk_graph_copy(const lk_nn_graph *from, lk_nn_graph *to, lk_error *err);
 const char *lk_op_name(lk_op op);
 int lk_graph_view(lk_nn_graph *g, int t, lk_nn_shape shape, size_t offset);
 
+/* arena.c: the steps of each tensor's life; elementwise nodes overwrite what nobody reads after them; the memory that nodes
+ * need while they run becomes tensors of one step. */
+bool lk_arena_live(lk_nn_graph *g, lk_error *err);
+/* After that, where everything that lives for a while lies: sets place of each tensor, and the arena's size. `workspace`:
+ * count what nodes need while they run, too. */
+bool lk_arena_place(lk_nn_graph *g, bool workspace, size_t *bytes, lk_error *err);
+
 /* gradient.c: append the backward pass and the optimizer's nodes. */
 bool lk_differentiate(lk_nn_exec *e, lk_error *err);
 
@@ -223,6 +230,16 @@ bool lk_draw_convolution_aware(lk_nn_shape s, lk_rng *r, float *values);
 static inline bool lk_same_shape(lk_nn_shape a, lk_nn_shape b) {
     return a.n == b.n && a.c == b.c && a.h == b.h && a.w == b.w;
 }
+/* The tensor in whose memory this one lies. */
+static inline int lk_root(const lk_nn_graph *g, int t) {
+    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
+    return t;
+}
+static inline bool lk_in_arena(const lk_tensor *t) {
+    return t->view_of < 0 && t->first >= 0 && (t->kind == LK_VALUE || t->kind == LK_INPUT);
+}
+/* What it takes there: whole cache lines. */
+static inline size_t lk_arena_bytes(const lk_tensor *t) { return (t->bytes + 63) / 64 * 64; }
 static inline size_t lk_number_bytes(const lk_tensor *t) { return t->narrow ? 2 : 4; }
 static inline lk_nn_shape lk_shape(int n, int c, int h, int w) {
     lk_nn_shape s = {n, c, h, w};

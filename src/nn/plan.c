@@ -7,143 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#define ALIGN 64
-
-static int root(const lk_nn_graph *g, int t) {
-    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
-    return t;
-}
-
-static void touch(lk_nn_graph *g, int t, int step) {
-    lk_tensor *r = &g->tensors[root(g, t)];
-    if (r->first < 0 || step < r->first) r->first = step;
-    if (step > r->last) r->last = step;
-}
-
-/* How long each tensor that owns memory lives, in steps. */
-static void lifetimes(lk_nn_exec *e) {
-    lk_nn_graph *g = &e->g;
-    int end = g->node_count - 1;
-    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].first = g->tensors[i].last = -1;
-    for (int i = 0; i <= end; i++) {
-        const lk_node *n = &g->nodes[i];
-        if (n->op == LK_OP_VIEW) continue;
-        for (int j = 0; j < n->in_count; j++) touch(g, n->in[j], i);
-        for (int j = 0; j < n->out_count; j++) touch(g, n->out[j], i);
-    }
-    for (int i = 0; i < g->loss_count; i++) g->tensors[g->losses[i].tensor].pinned = true;
-    for (int i = 0; i < g->tensor_count; i++) {
-        lk_tensor *t = &g->tensors[i];
-        if (t->kind == LK_INPUT) touch(g, i, 0);
-        if (t->kind == LK_INPUT || t->output || t->pinned) {
-            touch(g, i, end);
-            g->tensors[root(g, i)].pinned = true;
-        }
-    }
-}
-
-static bool works_in_place(lk_op op) {
-    switch (op) {
-    case LK_OP_ACT:
-    case LK_OP_PRELU:
-    case LK_OP_ADD:
-    case LK_OP_SUB:
-    case LK_OP_MUL:
-    case LK_OP_AFFINE:
-    case LK_OP_SQUARE:
-    case LK_OP_ABS:
-    case LK_OP_SQRT:
-    case LK_OP_ACT_BACK:
-    case LK_OP_SQUARE_BACK:
-    case LK_OP_ABS_BACK:
-    case LK_OP_SQRT_BACK:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Elementwise nodes overwrite an operand that nobody needs after them. */
-static void share_in_place(lk_nn_graph *g) {
-    for (int i = 0; i < g->node_count; i++) {
-        const lk_node *n = &g->nodes[i];
-        if (!works_in_place(n->op)) continue;
-        int in = root(g, n->in[0]);
-        lk_tensor *from = &g->tensors[in], *out = &g->tensors[n->out[0]];
-        bool free_to_take =
-            from->kind == LK_VALUE && !from->pinned && from->last == i && from->bytes == out->bytes && out->view_of < 0;
-        for (int j = 1; j < n->in_count; j++) free_to_take &= root(g, n->in[j]) != in;
-        if (!free_to_take) continue;
-        out->view_of = in;
-        out->offset = 0;
-        from->last = out->last;
-        from->pinned = out->pinned;
-    }
-}
-
-typedef struct item {
-    size_t bytes, place;
-    int tensor, first, last;
-} item;
-
-static int larger_first(const void *a, const void *b) {
-    const item *p = a, *q = b;
-    if (p->bytes != q->bytes) return p->bytes < q->bytes ? 1 : -1;
-    return p->tensor - q->tensor;
-}
-
-static int by_place(const void *a, const void *b) {
-    const item *p = *(const item *const *)a, *q = *(const item *const *)b;
-    return p->place < q->place ? -1 : p->place > q->place;
-}
-
-/* Largest first, each at the lowest place where nothing that lives at the same time lies. */
-static size_t pack(item *items, int count, item **busy) {
-    size_t total = 0;
-    for (int i = 0; i < count; i++) {
-        int n = 0;
-        for (int j = 0; j < i; j++)
-            if (items[j].first <= items[i].last && items[i].first <= items[j].last) busy[n++] = &items[j];
-        qsort(busy, (size_t)n, sizeof *busy, by_place);
-        size_t at = 0;
-        for (int j = 0; j < n; j++) {
-            if (busy[j]->place >= at + items[i].bytes) break;
-            if (busy[j]->place + busy[j]->bytes > at) at = busy[j]->place + busy[j]->bytes;
-        }
-        items[i].place = at;
-        if (at + items[i].bytes > total) total = at + items[i].bytes;
-    }
-    return total;
-}
-
-static bool in_arena(const lk_tensor *t) {
-    return t->view_of < 0 && t->first >= 0 && (t->kind == LK_VALUE || t->kind == LK_INPUT);
-}
-
-/* Where everything that lives for a while lies: sets place of each tensor, and the arena's size. `workspace`: count what
- * nodes need while they run, too. */
-static bool place(lk_nn_exec *e, bool workspace, size_t *bytes, lk_error *err) {
-    lk_nn_graph *g = &e->g;
-    item *items = lk_alloc((size_t)g->tensor_count, sizeof *items, err);
-    item **busy = lk_alloc((size_t)g->tensor_count, sizeof *busy, err);
-    bool ok = items && busy;
-    int count = 0;
-    for (int i = 0; ok && i < g->tensor_count; i++) {
-        const lk_tensor *t = &g->tensors[i];
-        size_t room = (t->bytes + ALIGN - 1) / ALIGN * ALIGN;
-        if (in_arena(t) && (workspace || !t->scratch))
-            items[count++] = (item){.bytes = room, .tensor = i, .first = t->first, .last = t->last};
-    }
-    if (ok) {
-        qsort(items, (size_t)count, sizeof *items, larger_first);
-        *bytes = pack(items, count, busy);
-    }
-    for (int i = 0; ok && i < count; i++) g->tensors[items[i].tensor].place = items[i].place;
-    free(items);
-    free(busy);
-    return ok;
-}
-
 static bool allocate_arena(lk_nn_exec *e, lk_error *err) {
     e->arena = e->backend->allocate(e->arena_bytes, err);
     if (!e->arena)
@@ -152,7 +15,7 @@ static bool allocate_arena(lk_nn_exec *e, lk_error *err) {
                        (double)e->arena_bytes / 0x1p20);
     for (int i = 0; i < e->g.tensor_count; i++) {
         lk_tensor *t = &e->g.tensors[i];
-        if (in_arena(t)) t->data = e->arena + t->place;
+        if (lk_in_arena(t)) t->data = e->arena + t->place;
     }
     return true;
 }
@@ -187,20 +50,6 @@ static void resolve_views(lk_nn_graph *g) {
         }
         if (t != i) g->tensors[i].data = g->tensors[t].data ? g->tensors[t].data + offset : NULL;
     }
-}
-
-static bool add_scratch(lk_nn_exec *e, lk_error *err) {
-    lk_nn_graph *g = &e->g;
-    for (int i = 0; i < g->node_count; i++) {
-        if (!g->nodes[i].scratch) continue;
-        int t = lk_graph_tensor(g, LK_VALUE, lk_shape(1, 1, 1, 1));
-        if (t < 0) return lk_nn_graph_ok(g, err);
-        g->tensors[t].first = g->tensors[t].last = i;
-        g->tensors[t].bytes = g->nodes[i].scratch;
-        g->tensors[t].scratch = true;
-        g->nodes[i].scratch_tensor = t;
-    }
-    return true;
 }
 
 static bool bad_params(const lk_nn_exec *e, lk_error *err) {
@@ -285,10 +134,13 @@ static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
     if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
     if (!e->backend->open(e, err) || !lk_assign_types(e, err) || !prepare(e, err)) return false;
-    lifetimes(e);
-    share_in_place(&e->g);
     count_flops(e);
-    return add_scratch(e, err) && place(e, false, &e->activation_bytes, err) && place(e, true, &e->arena_bytes, err);
+    if (!lk_arena_live(&e->g, err) || !lk_arena_place(&e->g, false, &e->activation_bytes, err) ||
+        !lk_arena_place(&e->g, true, &e->arena_bytes, err))
+        return false;
+    /* What holds the workspace too holds the activations. */
+    if (e->activation_bytes > e->arena_bytes) e->activation_bytes = e->arena_bytes;
+    return true;
 }
 
 static bool take(lk_nn_exec *e, lk_error *err) {

@@ -14,11 +14,6 @@ typedef struct facts {
     int convert; /* its bfloat16 copy, or −1 */
 } facts;
 
-static int root(const lk_nn_graph *g, int t) {
-    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
-    return t;
-}
-
 static bool back_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
 
 /* Operands of a layer that are activations or their gradients; the others are weights and biases. */
@@ -28,7 +23,7 @@ static void look(const lk_nn_exec *e, facts *f, bool *any) {
     const lk_nn_graph *g = &e->g;
     for (int i = 0; i < g->tensor_count; i++) {
         const lk_tensor *t = &g->tensors[i];
-        if (t->kind != LK_VALUE || t->output || t->pinned) f[root(g, i)].exact = true;
+        if (t->kind != LK_VALUE || t->output || t->pinned) f[lk_root(g, i)].exact = true;
         f[i].convert = -1;
     }
     for (int i = 0; i < g->node_count; i++) {
@@ -37,11 +32,11 @@ static void look(const lk_nn_exec *e, facts *f, bool *any) {
         if (any[i]) continue;
         for (int j = 0; j < n->in_count; j++) {
             bool activation = n->narrow && j < activations_read(n);
-            facts *at = &f[root(g, n->in[j])];
+            facts *at = &f[lk_root(g, n->in[j])];
             activation ? (at->read = true) : (at->exact = true);
         }
         for (int j = 0; j < n->out_count; j++)
-            if (!n->narrow || back_weights(n->op)) f[root(g, n->out[j])].exact = true;
+            if (!n->narrow || back_weights(n->op)) f[lk_root(g, n->out[j])].exact = true;
     }
 }
 
@@ -50,13 +45,13 @@ static void assign(lk_nn_exec *e, const facts *f, const bool *any) {
     for (int i = 0; i < g->node_count; i++) {
         const lk_node *n = &g->nodes[i];
         bool from_narrow = n->narrow;
-        for (int j = 0; any[i] && j < n->in_count; j++) from_narrow |= g->tensors[root(g, n->in[j])].narrow;
+        for (int j = 0; any[i] && j < n->in_count; j++) from_narrow |= g->tensors[lk_root(g, n->in[j])].narrow;
         for (int j = 0; j < n->out_count; j++) {
-            int r = root(g, n->out[j]);
+            int r = lk_root(g, n->out[j]);
             if (r == n->out[j]) g->tensors[r].narrow = !f[r].exact && (from_narrow || f[r].read);
         }
     }
-    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].narrow = g->tensors[root(g, i)].narrow;
+    for (int i = 0; i < g->tensor_count; i++) g->tensors[i].narrow = g->tensors[lk_root(g, i)].narrow;
 }
 
 /* The bfloat16 copy of a float32 tensor; its node is written to *to when it is new. */

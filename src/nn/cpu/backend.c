@@ -125,11 +125,6 @@ static bool any_type(const lk_nn_exec *e, const lk_node *n) {
     }
 }
 
-static int root(const lk_nn_graph *g, int t) {
-    while (g->tensors[t].view_of >= 0) t = g->tensors[t].view_of;
-    return t;
-}
-
 /* Will the node's result stay float32, since something reads it that takes nothing else? oneDNN's data gradients of bfloat16
  * cannot be. */
 static bool read_exactly(const lk_nn_exec *e, const lk_node *n) {
@@ -138,7 +133,7 @@ static bool read_exactly(const lk_nn_exec *e, const lk_node *n) {
         const lk_node *reader = &g->nodes[i];
         if (reader->op == LK_OP_VIEW || reader->narrow || any_type(e, reader)) continue;
         for (int j = 0; j < reader->in_count; j++)
-            if (root(g, reader->in[j]) == root(g, n->out[0])) return true;
+            if (lk_root(g, reader->in[j]) == lk_root(g, n->out[0])) return true;
     }
     return false;
 }
