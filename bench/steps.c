@@ -95,6 +95,8 @@ static void tell_memory(const lk_nn_memory *m, json_t *out) {
     json_object_set_new(out, "workspace_bytes", json_integer((json_int_t)m->workspace));
     json_object_set_new(out, "total_bytes", json_integer((json_int_t)m->total));
     json_object_set_new(out, "step_flops", json_real(m->step_flops));
+    json_object_set_new(out, "saved_bytes", json_integer((json_int_t)m->saved));
+    json_object_set_new(out, "again_flops", json_real(m->again_flops));
 }
 
 static bool run(const json_t *in, json_t *out, lk_error *err) {
@@ -110,7 +112,8 @@ static bool run(const json_t *in, json_t *out, lk_error *err) {
     lk_nn_options options = {.train = true,
                              .precision = named(precisions, text(in, "precision", "auto")),
                              .optimizer_memory = named(states, text(in, "optimizer_memory", "full")),
-                             .threads = integer(in, "threads", 0)};
+                             .threads = integer(in, "threads", 0),
+                             .memory = (size_t)integer(in, "memory", 0) << 20};
     if (c.arch < 0 || c.inner < 0 || options.precision < 0 || options.optimizer_memory < 0)
         return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision or optimizer memory");
     if (!lk_swap_complete(&c, err)) return false;

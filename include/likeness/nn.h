@@ -197,7 +197,10 @@ typedef struct lk_nn_options {
     int precision;        /* lk_nn_precision */
     int optimizer_memory; /* lk_nn_states */
     int way;              /* lk_nn_way */
-    int threads;          /* of the processor, at most; 0: as many as lk_threads() says */
+    /* In training: bytes that the network may take (lk_nn_memory's total); 0: what it needs. Where it needs more, activations
+     * are given up and computed again in the backward pass, which changes no bit of what is learned. */
+    size_t memory;
+    int threads; /* of the processor, at most; 0: as many as lk_threads() says */
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
     lk_nn_peers *peers;
@@ -222,10 +225,13 @@ typedef struct lk_nn_memory {
     size_t activations; /* activations and gradients, those that never live together sharing memory */
     size_t workspace;   /* what operators need while they run, as far as it does not fit between the activations */
     size_t total;
+    size_t saved; /* so much more activations and workspace would take if nothing were computed again */
     double forward_flops, step_flops; /* of one run and of one step, convolution counted as direct: 2·multiplications */
+    double again_flops;               /* those of a step that compute again what was given up */
 } lk_nn_memory;
 lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e);
-/* The same figures without taking that memory: everything lk_nn_compile decides, by the same code. */
+/* The same figures without taking that memory: everything lk_nn_compile decides, by the same code. Where even computing
+ * again does not keep to options->memory lk_nn_compile fails, and these are the figures of the least that is possible. */
 bool lk_nn_plan(const lk_nn_graph *g, const lk_nn_options *options, lk_nn_memory *memory, lk_error *err);
 
 /* ---- Run ------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,8 @@
 /* Inside nn: what a graph is made of, and what an executor does with it.
  *
  * A graph is an array of tensors and an array of nodes in the order they were described. Compiling copies both, appends
- * the nodes of the backward pass and of the optimizer (gradient.c), finds out how long each tensor lives, and packs
- * them into one arena (arena.c). The backend then runs the nodes in order.
+ * the nodes of the backward pass and of the optimizer (gradient.c), lets what does not fit be computed twice (recompute.c),
+ * finds out how long each tensor lives, and packs them into one arena (arena.c). The backend then runs the nodes in order.
  *
  * To add an operator: a value in lk_op, a constructor with its shape rule in graph.c, a case in gradient.c if it can be
  * differentiated, and a row in the backend's table. */
@@ -117,6 +117,7 @@ typedef struct lk_node {
     int scratch_tensor;
     bool narrow;    /* multiplies in bfloat16 */
     int weights;    /* of a layer: their tensor */
+    bool again;     /* computes once more what was computed in the forward pass */
     bool updates;   /* the weights' gradient is not kept but applied at once */
     int spread;     /* of a convolution: depth-to-space by this factor is part of it; 0: none */
     double seconds; /* of the processor, spent in it so far, when profiling */
@@ -147,12 +148,13 @@ struct lk_nn_exec {
     void *backend_state;
     char *arena;
     size_t activation_bytes, arena_bytes; /* the arena holds activations and workspace */
+    size_t saved_bytes;                   /* so much larger it would be if nothing were computed again */
     int *params;
     int param_count;
     int64_t steps;
     lk_nn_adam adam;
     float adam_rate; /* of this step, bias correction included */
-    double forward_flops, step_flops;
+    double forward_flops, step_flops, again_flops;
     bool profile, narrow; /* narrow: multiplies in bfloat16 where it can */
 };
 
@@ -208,6 +210,13 @@ bool lk_arena_live(lk_nn_graph *g, lk_error *err);
 /* After that, where everything that lives for a while lies: sets place of each tensor, and the arena's size. `workspace`:
  * count what nodes need while they run, too. */
 bool lk_arena_place(lk_nn_graph *g, bool workspace, size_t *bytes, lk_error *err);
+
+/* recompute.c: changes the graph so that its arena, with workspace, takes no more than `room` bytes, or as little as it can:
+ * activations are given up after the forward pass and computed again for the backward pass. */
+bool lk_recompute(lk_nn_exec *e, size_t room, lk_error *err);
+
+/* plan.c: operations of a layer, convolution counted as direct; 0 of all other nodes. */
+double lk_node_flops(const lk_nn_graph *g, const lk_node *n);
 
 /* gradient.c: append the backward pass and the optimizer's nodes. */
 bool lk_differentiate(lk_nn_exec *e, lk_error *err);

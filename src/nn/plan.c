@@ -60,7 +60,7 @@ static bool bad_params(const lk_nn_exec *e, lk_error *err) {
     return false;
 }
 
-static double node_flops(const lk_nn_graph *g, const lk_node *n) {
+double lk_node_flops(const lk_nn_graph *g, const lk_node *n) {
     const lk_tensor *t = g->tensors;
     lk_nn_shape out, w;
     switch (n->op) {
@@ -85,9 +85,10 @@ static double node_flops(const lk_nn_graph *g, const lk_node *n) {
 
 static void count_flops(lk_nn_exec *e) {
     for (int i = 0; i < e->g.node_count; i++) {
-        double flops = node_flops(&e->g, &e->g.nodes[i]);
+        double flops = lk_node_flops(&e->g, &e->g.nodes[i]);
         e->step_flops += flops;
         if (i < e->forward_count) e->forward_flops += flops;
+        if (e->g.nodes[i].again) e->again_flops += flops;
     }
 }
 
@@ -129,11 +130,29 @@ static bool peers_agree(const lk_nn_exec *e, lk_error *err) {
     return lk_peers_agree(e->options.peers, sum, err);
 }
 
+/* What the arena may take is what weights and optimizer leave of the memory that was granted. */
+static bool make_room(lk_nn_exec *e, lk_error *err) {
+    if (!e->options.train || !e->options.memory) return true;
+    size_t fixed = lk_nn_memory_of(e).total, most = e->options.memory;
+    return lk_recompute(e, most > fixed ? most - fixed : 0, err);
+}
+
+static bool keeps_to_memory(const lk_nn_exec *e, lk_error *err) {
+    size_t needed = lk_nn_memory_of(e).total, most = e->options.memory;
+    if (!e->options.train || !most || needed <= most) return true;
+    return lk_fail(
+        err, LK_ERR_MEMORY,
+        "the network needs at least %.1f MiB, with activations computed again, and %.1f are granted: choose a "
+        "smaller batch or smaller dimensions",
+        (double)needed / 0x1p20, (double)most / 0x1p20);
+}
+
 /* Everything that is decided before memory is taken. */
 static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
     if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
     if (!e->backend->open(e, err) || !lk_assign_types(e, err) || !prepare(e, err)) return false;
+    if (!make_room(e, err)) return false;
     count_flops(e);
     if (!lk_arena_live(&e->g, err) || !lk_arena_place(&e->g, false, &e->activation_bytes, err) ||
         !lk_arena_place(&e->g, true, &e->arena_bytes, err))
@@ -178,7 +197,7 @@ static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool
     e->backend = backend_of(options->device);
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
-    bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || take(e, err));
+    bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || (keeps_to_memory(e, err) && take(e, err)));
     lk_set_threads(threads);
     if (ok) return e;
     lk_nn_free(e);
@@ -230,6 +249,8 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
     m.total = m.weights + m.optimizer + e->arena_bytes;
     m.forward_flops = e->forward_flops;
     m.step_flops = e->step_flops;
+    m.saved = e->saved_bytes;
+    m.again_flops = e->again_flops;
     return m;
 }
 
@@ -319,7 +340,7 @@ void lk_nn_set_profile(lk_nn_exec *e, bool on) { e->profile = on; }
 static void tell_layers(const lk_nn_exec *e, FILE *out) {
     for (int i = 0; i < e->g.node_count; i++) {
         const lk_node *n = &e->g.nodes[i];
-        double flops = node_flops(&e->g, n);
+        double flops = lk_node_flops(&e->g, n);
         if (!(flops > 0) || !(n->seconds > 0)) continue;
         lk_nn_shape s = e->g.tensors[n->out[0]].shape;
         fprintf(out, "%-22s [%d, %d, %d, %d] %9.2f ms %7.1f GFLOP/s\n", lk_op_name(n->op), s.n, s.c, s.h, s.w,
