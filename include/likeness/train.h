@@ -38,6 +38,7 @@ typedef struct lk_train_options {
     double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */
     int precision;         /* lk_nn_precision */
     int optimizer_memory;  /* lk_nn_states */
+    uint64_t memory;       /* bytes that the process may take; what does not fit is computed again; 0: no limit */
     int device;            /* lk_train_device; of one run */
     double holdout;        /* percent of each video, in whole stretches, that is never shown */
     int64_t preview_every; /* iterations between pictures of preview/history; 0: none */
@@ -101,8 +102,8 @@ typedef struct lk_train_needs {
     size_t program;                 /* code, libraries, threads' stacks */
     size_t total;                   /* without the faces themselves: at most half of what is free */
 } lk_train_needs;
-/* By the very plan that training uses, without taking the memory. Of the options batch, precision and optimizer_memory
- * count. */
+/* By the very plan that training uses, without taking the memory. Of the options batch, precision, optimizer_memory and
+ * memory count; where not even computing again keeps to the latter, `total` is the least that is possible. */
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err);
 /* What is largest within `memory`, for batches 1, 2, 4, 8, 12, 16 and 32: ed_ch_dims as large as fits (21 to 85), ae_dims

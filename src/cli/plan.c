@@ -1,7 +1,9 @@
 #include "cli.h"
 #include "likeness/train.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct values {
     uint64_t memory;
@@ -19,7 +21,9 @@ static const char *const states_names[] = {"full", "short", NULL};
 
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
-     "look for what is largest within so much, such as 11G"},
+     "look for what is largest within so much, such as 11G; of dims that are given, or a --batch of a model that fixes "
+     "its "
+     "dims: what training them within so much takes"},
     {"device", 0, LK_OPT_FLAG, offsetof(values, device), NULL, 0, 0, NULL, NULL,
      "look for what is largest within the memory that this machine has free"},
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
@@ -30,45 +34,76 @@ static const lk_option own[] = {
     {0},
 };
 
+enum { OWN, MODEL };
+
 static const cli_group groups[] = {
-    {"What is asked", own, 0},
-    {"The model", lk_swap_options, offsetof(values, config)},
+    [OWN] = {"What is asked", own, 0},
+    [MODEL] = {"The model", lk_swap_options, offsetof(values, config)},
     {"What is minimised", lk_swap_objective_options, offsetof(values, objective)},
     {0},
 };
 
 static json_t *json_of(const lk_train_needs *n) {
     const lk_nn_memory *m = &n->network;
-    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "batch", n->batch, "ae_dims",
-                     n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters, "weights",
-                     (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
+    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f}", "batch", n->batch,
+                     "ae_dims", n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters,
+                     "weights", (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
                      (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "samples",
                      (json_int_t)n->samples, "transfer", (json_int_t)n->transfer, "program", (json_int_t)n->program,
-                     "total", (json_int_t)n->total, "step_flops", m->step_flops);
+                     "total", (json_int_t)n->total, "step_flops", m->step_flops, "saved", (json_int_t)m->saved,
+                     "again_flops", m->again_flops);
 }
 
 static void say_line(const cli_call *call, const char *what, size_t bytes, const char *remark) {
     cli_say(call, "  %-14s %10.1f MiB   %s\n", what, (double)bytes / 0x1p20, remark);
 }
 
-static bool one(cli_call *call, const values *v, const lk_train_options *o, lk_error *err) {
-    lk_train_needs n;
-    if (!lk_train_plan(&v->config, &v->objective, o, &n, err)) return false;
-    const lk_nn_memory *m = &n.network;
-    cli_say(call, "%s, batch %d", lk_arch_names[v->config.arch], n.batch);
-    if (n.ae_dims) cli_say(call, ", dims %d/%d", n.ae_dims, n.ed_ch_dims);
+/* How much longer a step takes that computes some of it again, in percent of the operations. */
+static double longer(const lk_nn_memory *m) { return 100 * m->again_flops / (m->step_flops - m->again_flops); }
+
+static void say_needs(const cli_call *call, const values *v, const lk_train_needs *n) {
+    const lk_nn_memory *m = &n->network;
+    cli_say(call, "%s, batch %d", lk_arch_names[v->config.arch], n->batch);
+    if (n->ae_dims) cli_say(call, ", dims %d/%d", n->ae_dims, n->ed_ch_dims);
     cli_say(call, ": %.1f million parameters, %.1f GFLOP an iteration\n", (double)m->parameters / 1e6,
             m->step_flops / 1e9);
     say_line(call, "weights", m->weights, "");
     say_line(call, "optimizer", m->optimizer, "Adam's two moments of each weight");
     say_line(call, "activations", m->activations, "and gradients; what never lives together shares memory");
     say_line(call, "workspace", m->workspace, "of the layers while they run");
-    say_line(call, "samples", n.samples, "batches that lie ready");
-    say_line(call, "transfer", n.transfer, "the largest weights on their way to a file");
-    say_line(call, "program", n.program, "");
-    say_line(call, "together", n.total, "and the faces: decoded, where they fit into half of what is left");
+    say_line(call, "samples", n->samples, "batches that lie ready");
+    say_line(call, "transfer", n->transfer, "the largest weights on their way to a file");
+    say_line(call, "program", n->program, "");
+    say_line(call, "together", n->total, "and the faces: decoded, where they fit into half of what is left");
+}
+
+/* One training within so much; 0: as it is, 1: the least. */
+static bool within(const values *v, const lk_train_options *o, uint64_t memory, lk_train_needs *n, lk_error *err) {
+    lk_train_options limited = *o;
+    limited.memory = memory;
+    return lk_train_plan(&v->config, &v->objective, &limited, n, err);
+}
+
+static bool one(cli_call *call, const values *v, const lk_train_options *o, uint64_t memory, lk_error *err) {
+    lk_train_needs n, least;
+    if (!within(v, o, memory, &n, err) || !within(v, o, 1, &least, err)) return false;
+    double least_mib = ceil((double)least.total / 0x1p20);
+    if (memory && n.total > memory)
+        return lk_fail(err, LK_ERR_MEMORY,
+                       "this training needs at least %.0fM and its faces, even with activations computed again: take a "
+                       "smaller --batch, --optimizer-memory short or smaller dimensions",
+                       least_mib);
+    say_needs(call, v, &n);
+    if (n.network.saved)
+        cli_say(call, "Within %.0fM activations are computed again: %.1f MiB less, for %.1f %% more operations.\n",
+                (double)memory / 0x1p20, (double)n.network.saved / 0x1p20, longer(&n.network));
+    else if (memory)
+        cli_say(call, "That fits into %.0fM: nothing is computed again.\n", (double)memory / 0x1p20);
+    if (least.total < n.total)
+        cli_say(call, "The least: train --memory %.0fM (and the faces), for %.1f %% more operations.\n", least_mib,
+                longer(&least.network));
     call->result = json_of(&n);
-    return call->result || lk_fail(err, LK_ERR_MEMORY, "out of memory");
+    return cli_result(call, "least", json_of(&least), err);
 }
 
 static bool largest(cli_call *call, const values *v, const lk_train_options *o, uint64_t memory, lk_error *err) {
@@ -105,12 +140,27 @@ static void say_device(const cli_call *call) {
     if (lk_nn_has_gpu(gpu, &none)) cli_say(call, "and a GPU (%s), which these figures are not about\n", gpu);
 }
 
+static bool given(const cli_call *call, int group, const char *name) {
+    const lk_option *table = groups[group].table;
+    for (int i = 0; table[i].name; i++)
+        if (strcmp(table[i].name, name) == 0) return call->given[group][i];
+    return false;
+}
+
+/* Did the user say all that makes a training's size? */
+static bool settled(const cli_call *call, const values *v) {
+    lk_swap_config whole = v->config;
+    lk_error other = {0};
+    if (given(call, MODEL, "ae-dims") || given(call, MODEL, "ed-ch-dims")) return true;
+    return given(call, OWN, "batch") && lk_swap_complete(&whole, &other) && !whole.ed_ch_dims;
+}
+
 static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
     lk_train_options o = {.batch = v->batch, .precision = v->precision, .optimizer_memory = v->optimizer_memory};
     uint64_t memory = v->memory ? v->memory : v->device ? lk_train_free_memory() : 0;
     if (v->device) say_device(call);
-    return memory ? largest(call, v, &o, memory, err) : one(call, v, &o, err);
+    return memory && !settled(call, v) ? largest(call, v, &o, memory, err) : one(call, v, &o, memory, err);
 }
 
 const cli_command cli_plan = {
@@ -120,6 +170,7 @@ const cli_command cli_plan = {
     .about = "The figures come from the very plan that training makes before its first step, on the processor.",
     .examples = "  likeness plan --model sae --ae-dims 698 --ed-ch-dims 51 --batch 12\n"
                 "  likeness plan --model sae --archi liae --memory 11G\n"
+                "  likeness plan --model sae --ae-dims 1024 --ed-ch-dims 85 --batch 8 --memory 6G\n"
                 "  likeness plan --model h128 --device",
     .next = "  likeness train MODEL_DIR --src A.faces --dst B.faces --model MODEL --batch N …",
     .least_words = 0,

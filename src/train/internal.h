@@ -247,8 +247,17 @@ typedef struct lk_network {
     lk_nn_exec *exec;
     int batch, precision, states; /* batch: of all processes together; lk_nn_precision; lk_nn_states */
     unsigned terms;
+    uint64_t memory; /* that was granted to the whole process; 0: no limit */
+    size_t faces;    /* bytes of pictures in memory, which count against it */
     lk_nn_peers *peers;
 } lk_network;
+
+/* What a training takes beside its network and its faces (plan.c): fills samples, transfer and program. `largest`: of the
+ * network's memory. */
+size_t lk_beside_network(const lk_swap_config *c, int batch, size_t largest, lk_train_needs *needs);
+/* Of the memory that was granted, what each side's decoded pictures may take: half of what the network leaves that computes
+ * nothing again. `batch`: of this process. */
+size_t lk_left_for_faces(const lk_swap_config *c, const lk_now_set *now, int batch);
 
 /* lk_nn_device for an lk_train_device. */
 int lk_device(int wanted);

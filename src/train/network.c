@@ -1,6 +1,7 @@
 /* The executor of the training graph, made anew when the batch or the terms of the loss change. */
 #include "internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,8 +48,9 @@ int lk_device(int wanted) {
 }
 
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
-    return n->exec && n->batch == now->options.batch && n->precision == now->options.precision &&
-           n->states == now->options.optimizer_memory && n->terms == lk_swap_terms(c, &now->objective, iteration);
+    return n->exec && n->batch == now->options.batch && n->memory == now->options.memory &&
+           n->precision == now->options.precision && n->states == now->options.optimizer_memory &&
+           n->terms == lk_swap_terms(c, &now->objective, iteration);
 }
 
 /* Several processes train on processors; a GPU that was asked for is refused by the executor. */
@@ -67,13 +69,37 @@ size_t lk_train_free_memory(void) {
     return (size_t)kib * 1024;
 }
 
+static bool plan(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, lk_nn_memory *m,
+                 lk_error *err) {
+    lk_nn_graph *g = lk_swap_training_graph(c, terms, batch, err);
+    bool ok = g && lk_nn_plan(g, o, m, err);
+    lk_nn_graph_free(g);
+    return ok;
+}
+
 /* Bytes; SIZE_MAX: it cannot even be planned. */
 static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o) {
-    lk_nn_memory m = {0};
-    lk_nn_graph *g = lk_swap_training_graph(c, terms, batch, NULL);
-    bool ok = g && lk_nn_plan(g, o, &m, NULL);
-    lk_nn_graph_free(g);
-    return ok ? m.total : SIZE_MAX;
+    lk_nn_memory m;
+    return plan(c, terms, batch, o, &m, NULL) ? m.total : SIZE_MAX;
+}
+
+/* What the network may take of the memory that was granted to the process. On a GPU it has memory of its own. */
+static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, int batch, size_t memory,
+                  lk_nn_options *o, lk_error *err) {
+    lk_nn_memory m;
+    lk_train_needs needs;
+    if (!memory || o->device != LK_NN_CPU) return true;
+    if (!plan(c, terms, batch, o, &m, err)) return false;
+    size_t beside = lk_beside_network(c, batch, m.largest, &needs) + n->faces;
+    if (m.total + beside <= memory) return true;
+    o->memory = memory > beside ? memory - beside : 1;
+    if (!plan(c, terms, batch, o, &m, err)) return false;
+    return m.total <= o->memory ||
+           lk_fail(err, LK_ERR_MEMORY,
+                   "a batch of %d needs at least --memory %.0fM, even with activations computed again, and %.0fM are "
+                   "granted: take a smaller --batch, --optimizer-memory short or smaller dimensions",
+                   batch * lk_nn_peers_count(n->peers), ceil((double)(m.total + beside) / 0x1p20),
+                   (double)memory / 0x1p20);
 }
 
 /* The system hands out memory that it does not have, and ends the process when it is used: so what is needed is compared
@@ -104,15 +130,16 @@ static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, con
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
                     lk_error *err) {
     carried kept = {0};
-    const lk_nn_options o = {.train = true,
-                             .seed = seed,
-                             .precision = now->options.precision,
-                             .optimizer_memory = now->options.optimizer_memory,
-                             .device = device_of(n, now->options.device),
-                             .peers = n->peers};
+    lk_nn_options o = {.train = true,
+                       .seed = seed,
+                       .precision = now->options.precision,
+                       .optimizer_memory = now->options.optimizer_memory,
+                       .device = device_of(n, now->options.device),
+                       .peers = n->peers};
     unsigned terms = lk_swap_terms(c, &now->objective, iteration);
     int part = now->options.batch / lk_nn_peers_count(n->peers);
     bool carrying = n->exec != NULL;
+    if (!grant(n, c, terms, part, now->options.memory, &o, err)) return false;
     if (!carrying && !check_memory(c, terms, part, &o, err)) return false;
     bool ok = !carrying || carry_out(n->exec, &kept, err);
     if (ok) {
@@ -121,6 +148,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         n->batch = now->options.batch;
         n->precision = now->options.precision;
         n->states = now->options.optimizer_memory;
+        n->memory = now->options.memory;
         n->terms = terms;
         lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
         n->exec = g && lk_nn_tune(g, &o, err) ? lk_nn_compile(g, &o, err) : NULL;

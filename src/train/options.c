@@ -40,6 +40,8 @@ const lk_option lk_train_option_table[] = {
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
     {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number: full in 8 bytes, short in 3 where layers multiply bfloat16"},
+    {"memory", 0, LK_OPT_BYTES, AT(memory), "0", 0, 0, NULL, "SIZE",
+     "keep to so much, such as 4G, on a processor: activations that do not fit are computed again; 0: no limit"},
     {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",
      "where to compute; auto is a GPU if any"},
     {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",

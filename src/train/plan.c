@@ -7,27 +7,47 @@
 #define LEAST_CODE     32
 #define MOST_CODE      1024
 
-static bool plan_graph(lk_nn_graph *g, const lk_nn_options *o, lk_nn_memory *memory, lk_error *err) {
+static bool plan_graph(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, lk_nn_memory *memory,
+                       lk_error *err) {
+    lk_nn_graph *g = lk_swap_training_graph(c, terms, batch, err);
     bool ok = g && lk_nn_plan(g, o, memory, err);
     lk_nn_graph_free(g);
     return ok;
+}
+
+size_t lk_beside_network(const lk_swap_config *c, int batch, size_t largest, lk_train_needs *needs) {
+    needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads());
+    needs->transfer = largest * sizeof(float);
+    needs->program = PROGRAM;
+    return needs->samples + needs->transfer + needs->program;
 }
 
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err) {
     lk_swap_config whole = *c;
     if (!lk_swap_complete(&whole, err) || !lk_swap_objective_check(&whole, o, err)) return false;
-    const lk_nn_options training = {
+    lk_nn_options training = {
         .train = true, .precision = options->precision, .optimizer_memory = options->optimizer_memory};
-    *needs = (lk_train_needs){
-        .batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims, .program = PROGRAM};
-    if (!plan_graph(lk_swap_training_graph(&whole, lk_swap_terms(&whole, o, 0), options->batch, err), &training,
-                    &needs->network, err))
-        return false;
-    needs->samples = lk_sampler_bytes(options->batch, whole.resolution, lk_sampler_threads());
-    needs->transfer = needs->network.largest * sizeof(float);
-    needs->total = needs->network.total + needs->samples + needs->transfer + needs->program;
+    unsigned terms = lk_swap_terms(&whole, o, 0);
+    *needs = (lk_train_needs){.batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims};
+    if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
+    size_t beside = lk_beside_network(&whole, options->batch, needs->network.largest, needs);
+    needs->total = needs->network.total + beside;
+    if (!options->memory || needs->total <= options->memory) return true;
+    training.memory = options->memory > beside ? options->memory - beside : 1;
+    if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
+    needs->total = needs->network.total + beside;
     return true;
+}
+
+size_t lk_left_for_faces(const lk_swap_config *c, const lk_now_set *now, int batch) {
+    lk_train_options o = now->options;
+    lk_train_needs n;
+    size_t memory = o.memory;
+    o.batch = batch;
+    o.memory = 0;
+    if (!lk_train_plan(c, &now->objective, &o, &n, NULL) || n.total >= memory) return 0;
+    return (memory - n.total) / 2;
 }
 
 typedef struct question {

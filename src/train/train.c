@@ -77,6 +77,10 @@ static void tell_plan(const trainer *t, const lk_now_set *now) {
         "MiB, together %.0f MiB (%zu bytes); %.1f GFLOP an iteration",
         (double)m.parameters / 1e6, (double)m.weights / mib, (double)m.optimizer / mib, (double)m.activations / mib,
         (double)m.workspace / mib, (double)m.total / mib, m.total, m.step_flops / 1e9);
+    if (m.saved)
+        lk_log(LK_LOG_INFO,
+               "to keep to --memory, activations are computed again: %.0f MiB less, %.1f %% more operations",
+               (double)m.saved / mib, 100 * m.again_flops / (m.step_flops - m.again_flops));
 }
 
 /* How much of what this run is to do is done, 0–1; negative when it has no end. */
@@ -428,6 +432,16 @@ static bool open_judge(trainer *t, const lk_now_set *now, lk_error *err) {
     return t->judge != NULL;
 }
 
+/* Bytes of decoded pictures, a side. */
+static size_t for_faces(const trainer *t, const lk_now_set *now) {
+    const lk_record *r = &t->record;
+    size_t most = lk_train_free_memory() / 4;
+    if (!now->options.memory || lk_device(now->options.device) != LK_NN_CPU) return most;
+    int batch = (int)lk_settings_largest(&r->settings, "batch", r->iteration) / lk_nn_peers_count(t->job->peers);
+    size_t left = lk_left_for_faces(&r->config, now, batch > 0 ? batch : 1);
+    return left < most ? left : most;
+}
+
 static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     const char *dir = t->job->model_dir;
     lk_record *r = &t->record;
@@ -436,12 +450,13 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (!in_turn(t, true, err) || !lk_start_record(t->job, r, &t->how, err) || !in_turn(t, false, err) ||
         !lk_settings_at(&r->settings, r->iteration, now, err))
         return false;
-    size_t budget = lk_train_free_memory() / 4; /* of decoded pictures, a side */
+    size_t budget = for_faces(t, now);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
         !lk_pool_open(&t->dst, "dst", &r->dst, &r->config, now->options.holdout, budget, err))
         return false;
     if (!open_judge(t, now, err)) return false;
     t->network.peers = t->job->peers;
+    t->network.faces = t->src.bytes + t->dst.bytes;
     if (!divides(t, now->options.batch, err) ||
         !lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
         !start_sampler(t, err) || !open_history(t, err))

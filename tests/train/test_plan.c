@@ -34,13 +34,17 @@ static void test_short_states(void **state) {
                      few.total - few.network.optimizer - few.transfer);
 }
 
-static lk_train_needs needs_of(const lk_swap_config *c, int batch) {
+static lk_train_needs needs_with(const lk_swap_config *c, const lk_train_options *o) {
     lk_error err = {0};
     lk_swap_objective objective = {0};
-    lk_train_options o = options(batch);
     lk_train_needs n;
-    test_ok(lk_train_plan(c, &objective, &o, &n, &err), &err);
+    test_ok(lk_train_plan(c, &objective, o, &n, &err), &err);
     return n;
+}
+
+static lk_train_needs needs_of(const lk_swap_config *c, int batch) {
+    lk_train_options o = options(batch);
+    return needs_with(c, &o);
 }
 
 static void test_network(void **state) {
@@ -133,24 +137,43 @@ static void test_measured(void **state) {
     static const struct {
         const char *words;
         lk_swap_config config;
-        int batch;
+        int batch, precision;
+        double share; /* of what it needs that it is granted; 0: no limit */
     } cases[] = {
         {"--model sae --resolution 96 --ae-dims 128 --batch 4",
          {.arch = LK_ARCH_SAE, .resolution = 96, .ae_dims = 128, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
-         4},
+         4,
+         LK_NN_AUTO,
+         0},
+        {"--model sae --ae-dims 32 --ed-ch-dims 21 --batch 8 --precision float32",
+         {.arch = LK_ARCH_SAE, .ae_dims = 32, .ed_ch_dims = 21, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
+         8,
+         LK_NN_F32,
+         0.7},
         {"--model h64 --lighter --batch 4",
          {.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .lighter = true, .learn_mask = true},
-         4},
+         4,
+         LK_NN_AUTO,
+         0},
         {"--model sae --archi liae --ae-dims 96 --batch 2",
          {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 96, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
-         2},
+         2,
+         LK_NN_AUTO,
+         0},
     };
     char *folder = tiny_folder();
     for (size_t i = 0; i < LK_COUNT(cases); i++) {
         char words[900];
-        snprintf(words, sizeof words, "train %s/%zu --src %s/src.faces --dst %s/dst.faces --iterations 2 %s", folder, i,
-                 folder, folder, cases[i].words);
-        double peak = (double)peak_of(words), planned = (double)needs_of(&cases[i].config, cases[i].batch).total;
+        lk_train_options o = options(cases[i].batch);
+        o.precision = cases[i].precision;
+        lk_train_needs n = needs_with(&cases[i].config, &o);
+        o.memory = (uint64_t)(cases[i].share * (double)n.total);
+        n = needs_with(&cases[i].config, &o);
+        assert_int_equal(n.network.saved > 0, o.memory > 0);
+        snprintf(words, sizeof words,
+                 "train %s/%zu --src %s/src.faces --dst %s/dst.faces --iterations 2 --memory %llu %s", folder, i,
+                 folder, folder, (unsigned long long)o.memory, cases[i].words);
+        double peak = (double)peak_of(words), planned = (double)n.total;
         print_message("%s: planned %.1f MiB, measured %.1f MiB\n", cases[i].words, planned / 0x1p20, peak / 0x1p20);
         if (!(fabs(peak - planned) < 0.05 * planned))
             fail_msg("%s: %.1f MiB were planned, and %.1f MiB taken", cases[i].words, planned / 0x1p20, peak / 0x1p20);

@@ -127,6 +127,41 @@ static void test_short_states(void **state) {
     tiny_job_free(&parts);
 }
 
+/* Within less memory activations are computed again, and what is learned is the same to the bit; within too little nothing
+ * begins, and the message says how much is enough. */
+static void test_memory(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_train_job plain = tiny_job(folder, "memory-plain", 4), tight = tiny_job(folder, "memory-tight", 2);
+    lk_train_options least = plain.options;
+    lk_train_needs whole, few;
+    test_ok(lk_train_plan(&plain.config, &plain.objective, &least, &whole, &err), &err);
+    least.memory = 1;
+    test_ok(lk_train_plan(&plain.config, &plain.objective, &least, &few, &err), &err);
+    assert_true(few.total < whole.total && few.network.again_flops > 0);
+    train(&plain);
+    char set[64];
+    snprintf(set, sizeof set, "memory=%zu", few.total / 2);
+    test_ok(lk_strings_add(&tight.set, set, &err), &err);
+    assert_false(lk_train(&tight, NULL, &err));
+    assert_int_equal(err.code, LK_ERR_MEMORY);
+    const char *enough = strstr(err.message, "--memory ");
+    assert_non_null(enough);
+    lk_strings_free(&tight.set);
+    snprintf(set, sizeof set, "memory=%zuM", (size_t)strtoul(enough + 9, NULL, 10));
+    test_ok(lk_strings_add(&tight.set, set, &err), &err);
+    train(&tight);
+    tight.options.iterations = 4;
+    train(&tight);
+    lk_record a = record_of(plain.model_dir), b = record_of(tight.model_dir);
+    assert_string_equal(a.weights.sha256, b.weights.sha256);
+    assert_string_equal(a.optimizer.sha256, b.optimizer.sha256);
+    lk_record_free(&a);
+    lk_record_free(&b);
+    tiny_job_free(&plain);
+    tiny_job_free(&tight);
+}
+
 static void test_another_seed_is_another_training(void **state) {
     (void)state;
     lk_train_job a = tiny_job(folder, "seed1", 1), b = tiny_job(folder, "seed2", 1);
@@ -289,6 +324,7 @@ static void test_one_training_at_a_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_states),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_same_trajectory),
         cmocka_unit_test(test_history),
         cmocka_unit_test(test_another_seed_is_another_training),
