@@ -21,9 +21,8 @@ static const char *const states_names[] = {"full", "short", NULL};
 
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
-     "look for what is largest within so much, such as 11G; of dims that are given, or a --batch of a model that fixes "
-     "its "
-     "dims: what training them within so much takes"},
+     "look for what is largest within so much, such as 11G; or, when dims or the batch of a model of fixed dims are "
+     "given, what training within so much takes"},
     {"device", 0, LK_OPT_FLAG, offsetof(values, device), NULL, 0, 0, NULL, NULL,
      "look for what is largest within the memory that this machine has free"},
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},

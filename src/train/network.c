@@ -77,6 +77,13 @@ static bool plan(const lk_swap_config *c, unsigned terms, int batch, const lk_nn
     return ok;
 }
 
+static bool tune(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, lk_error *err) {
+    lk_nn_graph *g = lk_swap_training_graph(c, terms, batch, err);
+    bool ok = g && lk_nn_tune(g, o, err);
+    lk_nn_graph_free(g);
+    return ok;
+}
+
 /* Bytes; SIZE_MAX: it cannot even be planned. */
 static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o) {
     lk_nn_memory m;
@@ -88,6 +95,7 @@ static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, 
                   lk_nn_options *o, lk_error *err) {
     lk_nn_memory m;
     lk_train_needs needs;
+    o->memory = 0;
     if (!memory || o->device != LK_NN_CPU) return true;
     if (!plan(c, terms, batch, o, &m, err)) return false;
     size_t beside = lk_beside_network(c, batch, m.largest, &needs) + n->faces;
@@ -141,6 +149,8 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
     bool carrying = n->exec != NULL;
     if (!grant(n, c, terms, part, now->options.memory, &o, err)) return false;
     if (!carrying && !check_memory(c, terms, part, &o, err)) return false;
+    /* The room that a layer needs hangs by the way it is computed. */
+    if (!tune(c, terms, part, &o, err) || !grant(n, c, terms, part, now->options.memory, &o, err)) return false;
     bool ok = !carrying || carry_out(n->exec, &kept, err);
     if (ok) {
         lk_nn_free(n->exec);
@@ -151,7 +161,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         n->memory = now->options.memory;
         n->terms = terms;
         lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
-        n->exec = g && lk_nn_tune(g, &o, err) ? lk_nn_compile(g, &o, err) : NULL;
+        n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
     }
