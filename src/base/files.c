@@ -207,20 +207,22 @@ const char *lk_path_base(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-char *lk_cache_dir(lk_error *err) {
-    const char *own = getenv("LIKENESS_CACHE"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+/* The folder that the user names, or this program's own in the place that XDG or HOME gives. */
+static char *own_folder(const char *variable, const char *xdg, const char *below_xdg, const char *below_home,
+                        const char *what, lk_error *err) {
+    const char *own = getenv(variable), *place = getenv(xdg), *home = getenv("HOME");
     if (own && *own) return lk_strdup(own, err);
-    if (cache && *cache) return lk_path_join(cache, "likeness", err);
-    if (home && *home) return lk_path_join(home, ".cache/likeness", err);
-    lk_fail(err, LK_ERR_IO, "there is no HOME for the cache; set LIKENESS_CACHE to a folder");
+    if (place && *place) return lk_path_join(place, below_xdg, err);
+    if (home && *home) return lk_path_join(home, below_home, err);
+    lk_fail(err, LK_ERR_IO, "there is no HOME to keep %s in; set %s to a folder", what, variable);
     return NULL;
 }
 
+char *lk_cache_dir(lk_error *err) {
+    return own_folder("LIKENESS_CACHE", "XDG_CACHE_HOME", "likeness", ".cache/likeness", "the cache", err);
+}
+
 char *lk_models_dir(lk_error *err) {
-    const char *own = getenv("LIKENESS_MODELS"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
-    if (own && *own) return lk_strdup(own, err);
-    if (data && *data) return lk_path_join(data, "likeness/models", err);
-    if (home && *home) return lk_path_join(home, ".local/share/likeness/models", err);
-    lk_fail(err, LK_ERR_IO, "there is no HOME to keep the pretrained networks in; set LIKENESS_MODELS to a folder");
-    return NULL;
+    return own_folder("LIKENESS_MODELS", "XDG_DATA_HOME", "likeness/models", ".local/share/likeness/models",
+                      "the pretrained networks", err);
 }

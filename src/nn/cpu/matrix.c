@@ -284,8 +284,7 @@ bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool uplo
 
 /* ---- Updating -------------------------------------------------------------------------------------------- */
 
-void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
-                      const float *gradient) {
+static void update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at, const float *gradient) {
     lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
     lk_bf16 *high = (lk_bf16 *)(void *)w->data;
     int16_t *low = (int16_t *)(void *)(high + w->bytes / sizeof(float));
@@ -305,6 +304,15 @@ void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops
     lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
 }
 
+void lk_matrix_give(const lk_nn_exec *e, const lk_node *n, const lk_tile_ops *ops, size_t at, const float *gradient) {
+    if (n->updates) {
+        update(e, &e->g.tensors[n->weights], ops, at, gradient);
+        return;
+    }
+    float *to = lk_cpu_data(e, n->out[0]) + at;
+    for (int i = 0; i < LK_TILE; i++) to[lk_tile_float_at(i / 32, i % 32)] = gradient[i];
+}
+
 bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_tensor *p = &e->g.tensors[n->in[0]];
@@ -315,7 +323,7 @@ bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     for (size_t at = 0; at < numbers; at += LK_TILE) {
         float block[LK_TILE];
         for (int i = 0; i < LK_TILE; i++) block[i] = g[at + lk_tile_float_at(i / 32, i % 32)];
-        lk_matrix_update(e, p, ops, at, block);
+        update(e, p, ops, at, block);
     }
     return true;
 }

@@ -96,9 +96,9 @@ const char *lk_sink_finish(const lk_sink *s, float *c, int first, lk_bf16 *narro
 static inline size_t lk_sink_row(const lk_sink *s) { return 32 * (s->narrow ? sizeof(lk_bf16) : sizeof(float)); }
 void lk_sink_pixel(const lk_sink *s, const char *row, int n, int y, int x, int first, int count);
 
-/* Adam on one block, `at` numbers into the weights; gradient: [32 outputs][32 inputs]. */
-void lk_matrix_update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at,
-                      const float *gradient);
+/* The gradient of one block, `at` numbers into the weights, [32 outputs][32 inputs]: Adam is applied at once where nothing else
+ * adds to it, else it is kept. */
+void lk_matrix_give(const lk_nn_exec *e, const lk_node *n, const lk_tile_ops *ops, size_t at, const float *gradient);
 
 bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error *err);
 bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -142,16 +142,10 @@ static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sum
 }
 
 static void finish_task(const lk_nn_exec *e, const lk_node *n, const lk_matrix *m, task t, const float *sums) {
-    const lk_tensor *w = &e->g.tensors[n->weights];
     for (int i = 0; i < t.blocks; i++)
         for (int k = 0; k < t.taps; k++, sums += LK_TILE) {
             size_t at = lk_matrix_block(&m->l, t.ob + i, t.cb, t.tap + k);
-            if (n->updates) {
-                lk_matrix_update(e, w, m->ops, at, sums);
-                continue;
-            }
-            float *to = lk_cpu_data(e, n->out[0]) + at;
-            for (int j = 0; j < LK_TILE; j++) to[lk_tile_float_at(j / 32, j % 32)] = sums[j];
+            lk_matrix_give(e, n, m->ops, at, sums);
         }
 }
 

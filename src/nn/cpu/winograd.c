@@ -242,7 +242,7 @@ bool lk_winograd_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
 
 /* In the scratch memory: the output's gradient, transformed and then transposed [ob][place][step][32 outputs][32 tiles]; the
  * input, transformed, as B [cb][place][step]; the sums of all pairs of blocks, if tiles come in several chunks; and each
- * thread's sums. */
+ * thread's sums. A group is blocks_together outputs by taps_together inputs. */
 static int steps_of(const lk_matrix *m) { return (gradient_of(&m->l).tiles + 31) / 32; }
 static bool in_chunks(const lk_matrix *m) { return m->steps_together < steps_of(m); }
 
@@ -358,19 +358,12 @@ static void sum_group(const lk_matrix *m, group g, const char *scratch, int step
 }
 
 static void finish_group(const lk_nn_exec *e, const lk_node *n, const lk_matrix *m, group g, float *sums, float *taps) {
-    const lk_tensor *w = &e->g.tensors[n->weights];
     for (int i = 0; i < g.outputs; i++)
         for (int j = 0; j < g.inputs; j++) {
             transform_sums(sums_of(m, &g, i, j, sums), taps);
             for (int tap = 0; tap < TAPS; tap++) {
                 size_t at = lk_matrix_block(&m->l, g.ob + i, g.cb + j, tap);
-                const float *block = taps + tap * LK_TILE;
-                if (n->updates) {
-                    lk_matrix_update(e, w, m->ops, at, block);
-                    continue;
-                }
-                float *to = lk_cpu_data(e, n->out[0]) + at;
-                for (int k = 0; k < LK_TILE; k++) to[lk_tile_float_at(k / 32, k % 32)] = block[k];
+                lk_matrix_give(e, n, m->ops, at, taps + tap * LK_TILE);
             }
         }
 }
