@@ -1,12 +1,14 @@
 #!/usr/bin/python3
-"""Every model on the sample clips after equal time: figures on unseen faces, and a sheet of what they draw.
+"""Every model on the sample clips after equal time, by the recipe of 2019 and by today's: figures on unseen faces, how soon
+today's recipe is as good as that of 2019 is at the end, and a sheet of what they draw.
 
-    bench/models.py build/release/likeness --seconds 900 [--models h64,sae-df] [--src A.faces … --dst B.faces] [--out DIR]
+    bench/models.py build/release/likeness --seconds 900 [--models h64,sae-df] [--recipes today] [--src A.faces … --dst B.faces]
 
-On a quiet machine each model trains for --seconds. With --by-steps the shortest of each model's steps is measured first, and
-it trains for as many iterations as fit into --seconds on a quiet machine: a busy one gives the same table, only later.
-Goes on where it was stopped. Writes models.md, models.json and models.png into DIR (build/models)."""
+Time is counted in steps: the shortest of each model's steps is measured first, and it trains for as many iterations as fit into
+--seconds on a quiet machine. A busy machine gives the same table, only later; evaluations on the way cost no time. Goes on
+where it was stopped. Writes models.md, models.json and models.png into DIR (build/models)."""
 import argparse
+import csv
 import json
 import os
 import subprocess
@@ -28,6 +30,9 @@ MODELS = {
     "sae-df": (["--model", "sae", "--archi", "df"], {"model": "sae", "inner": "df"}),
     "sae-liae": (["--model", "sae", "--archi", "liae"], {"model": "sae", "inner": "liae"}),
 }
+# Options of `train`, batch. Both multiply in the same precision, which favours that of 2019: it says float32.
+RECIPES = {"2019": (["--recipe", "classic", "--precision", "auto"], 8), "today": ([], 8)}
+QUALITY = {"src_ssim": "SSIM of src", "dst_ssim": "SSIM of dst", "swap_src": "likeness to src"}
 ROWS, CELL, STEP = 4, 128, 130  # of the sheet; cells of previews of 128 pixels and less
 
 
@@ -50,67 +55,74 @@ def facesets(args):
     return [sets["cap12_edit"], sets["cap13_edit2"]], [sets["franck"]]
 
 
-def shortest_step(args, keys):
+def shortest_step(args, keys, batch):
     """Seconds of the fastest of some steps: what a step takes while nothing else runs. Measured once and kept in steps.json,
     which may be edited where a quieter machine told better."""
     path, program = args.out / "steps.json", Path(args.likeness).parent / "bench_steps"
     steps = json.loads(path.read_text()) if path.exists() else {}
-    asked = json.dumps({**keys, "batch": args.batch, "seconds": args.measure})
+    asked = json.dumps({**keys, "batch": batch, "seconds": args.measure})
     if asked not in steps:
         steps[asked] = json.loads(run(program, asked))["seconds_min"]
         path.write_text(json.dumps(steps, indent=2) + "\n")
     return steps[asked]
 
 
-def train(args, name, src, dst, row):
-    options, keys = MODELS[name]
-    folder = args.out / name
-    if args.by_steps:
-        row["step_seconds"] = shortest_step(args, keys)
-        end = ["--iterations", max(1, round(args.seconds / row["step_seconds"]))]
-    else:
-        done = json.loads(run(args.likeness, "model", "info", folder, "--json"))["seconds"] if (
-            folder / "model.json").exists() else 0
-        if args.seconds - done < 1:
-            return
-        end = ["--time", args.seconds - done]
-    run(args.likeness, "train", folder, "--src", *src, "--dst", *dst, *options, *end, "--batch", args.batch, "--holdout", 5,
-        "--seed", args.seed, *args.option, "--json")
+def train(args, row, src, dst):
+    """All iterations that --seconds holds, judged --judge times on the way."""
+    options, keys = MODELS[row["model"]]
+    recipe, batch = RECIPES[row["recipe"]]
+    row["step_seconds"] = shortest_step(args, keys, batch)
+    every = max(1, round(args.seconds / row["step_seconds"] / args.judge))
+    run(args.likeness, "train", row["folder"], "--src", *src, "--dst", *dst, *options, *recipe, "--batch", batch, "--holdout", 5,
+        "--seed", args.seed, "--iterations", every * args.judge, "--evaluate-every", every, *args.option, "--json")
 
 
-def judge(args, name, src, dst, row):
-    folder = args.out / name
-    info = json.loads(run(args.likeness, "model", "info", folder, "--json"))
-    row.update(iterations=info["iteration"], seconds=info["seconds"])
-    row.update(json.loads(run(args.likeness, "evaluate", folder, "--src", *src, "--dst", *dst, "--max", args.max, "--sheet",
-                              args.out / f"{name}.png", "--json")))
+def judge(args, row, src, dst):
+    row["iterations"] = json.loads(run(args.likeness, "model", "info", row["folder"], "--json"))["iteration"]
+    with open(Path(row["folder"]) / "evaluation.csv") as f:
+        row["evaluations"] = [{k: float(v) for k, v in r.items() if v} for r in csv.DictReader(f)]
+    row.update(json.loads(run(args.likeness, "evaluate", row["folder"], "--src", *src, "--dst", *dst, "--max", args.max, "--sheet",
+                              f"{row['folder']}.png", "--json")))
+
+
+def reached(row, wanted):
+    """Seconds until each of QUALITY was as good as at the end of the other training; None: never."""
+    end = wanted["evaluations"][-1]
+    for e in row["evaluations"]:
+        if all(e.get(figure, -1) >= end[figure] for figure in QUALITY):
+            return e["iteration"] * row["step_seconds"]
+    return None
 
 
 def table(rows, args):
-    yield (f"{'Iterations that take' if args.by_steps else 'After'} {args.seconds:g} s of training on {os.cpu_count()} "
-           f"processors, batch {args.batch}, on the 5 % of each video that no model saw.\n")
-    yield ("| model | iterations | SSIM src / dst | PSNR src / dst, dB | mask IoU | like src (of real) | like dst (of real) | "
-           "landmarks off, % (of real) | pose, ° | flicker |")
-    yield "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"
+    yield (f"Iterations that take {args.seconds:g} s on {os.cpu_count()} processors, on the 5 % of each video that no model saw. "
+           f"As good: when {', '.join(QUALITY.values())} were those that 2019's recipe ends with.\n")
+    yield ("| model | recipe, batch | iterations | SSIM src / dst | PSNR src / dst, dB | mask IoU | like src (of real) | like dst "
+           "(of real) | landmarks off, % (of real) | pose, ° | flicker | as good after |")
+    yield "| --- |" + " --- |" * 11
     for r in rows:
         src, dst = r["reconstruction"]["src"], r["reconstruction"]["dst"]
         who, kept = r["identity"], r["expression"]
         show = lambda v, n: "–" if v is None else f"{v:.{n}f}"
-        yield (f"| `{r['model']}` | {r['iterations']:,} | {show(src['ssim'], 3)} / {show(dst['ssim'], 3)} | "
+        old = [o for o in rows if o["model"] == r["model"] and o["recipe"] == "2019" and r is not o]
+        soon = reached(r, old[0]) if old else None
+        yield (f"| `{r['model']}` | {r['recipe']}, {RECIPES[r['recipe']][1]} | {r['iterations']:,} | "
+               f"{show(src['ssim'], 3)} / {show(dst['ssim'], 3)} | "
                f"{show(src['psnr'], 1)} / {show(dst['psnr'], 1)} | {show(dst['mask_iou'], 3)} | "
                f"{show(who['swap_src'], 3)} ({show(who['src_src'], 3)}) | {show(who['swap_dst'], 3)} "
                f"({show(who['src_dst'], 3)}) | {show(kept['landmarks_percent'], 1)} "
                f"({show(kept['landmarks_real_percent'], 1)}) | {show(kept['pose_degrees'], 1)} | "
-               f"{show(r['steadiness']['flicker'], 2)} |")
+               f"{show(r['steadiness']['flicker'], 2)} | "
+               f"{f'{soon:.0f} s, {soon / args.seconds:.2f}' if soon else '–' if not old else 'never'} |")
 
 
-def sheet(args, names):
-    """A row for each model: dst and its swap, of the same faces, cut from the previews."""
+def sheet(args, rows):
+    """A row for each training: dst and its swap, of the same faces, cut from the previews."""
     with tempfile.TemporaryDirectory() as work:
         strips = []
-        for name in names:
-            preview = args.out / name / "preview/preview.png"
-            strip = Path(work) / f"{name}.png"
+        for r in rows:
+            preview = Path(r["folder"]) / "preview/preview.png"
+            strip = Path(work) / f"{len(strips)}.png"
             cells = [f"[0]crop={CELL}:{CELL}:{column * STEP}:{row * STEP}[{row}_{column}]" for row in range(ROWS)
                      for column in (2, 4)]
             labels = "".join(f"[{row}_{column}]" for row in range(ROWS) for column in (2, 4))
@@ -125,37 +137,42 @@ def sheet(args, names):
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("likeness", type=lambda s: Path(s).resolve())
-    p.add_argument("--seconds", type=float, required=True, help="of training of each model")
-    p.add_argument("--by-steps", action="store_true", help="iterations that take so long on a quiet machine")
-    p.add_argument("--measure", type=float, default=10, help="with --by-steps: seconds for each model's step time")
+    p.add_argument("--seconds", type=float, required=True, help="of training, by each model's step time")
+    p.add_argument("--measure", type=float, default=10, help="seconds for measuring a model's step time")
     p.add_argument("--models", default=",".join(MODELS))
-    p.add_argument("--batch", type=int, default=8)
+    p.add_argument("--recipes", default=",".join(RECIPES))
+    p.add_argument("--judge", type=int, default=12, help="how often it is measured on the way")
     p.add_argument("--seed", type=int, default=1)
-    p.add_argument("--max", type=int, default=200, help="faces of each side that judge")
+    p.add_argument("--max", type=int, default=200, help="faces of each side that judge at the end")
     p.add_argument("--option", action="append", default=[], metavar="--NAME=VALUE", help="another option of train; again and again")
     p.add_argument("--src", nargs="+", type=Path)
     p.add_argument("--dst", nargs="+", type=Path)
     p.add_argument("--out", type=Path, default=HERE.parent / "build/models")
     args = p.parse_args()
-    names = args.models.split(",")
+    names, recipes = args.models.split(","), args.recipes.split(",")
     for name in names:
         if name not in MODELS:
             p.error(f"there is no model '{name}': take {', '.join(MODELS)}")
+    for recipe in recipes:
+        if recipe not in RECIPES:
+            p.error(f"there is no recipe '{recipe}': take {', '.join(RECIPES)}")
     if bool(args.src) != bool(args.dst):
         p.error("--src and --dst go together")
     args.out.mkdir(parents=True, exist_ok=True)
     src, dst = facesets(args)
     rows = []
     for name in names:
-        row = {"model": name}
-        train(args, name, src, dst, row)
-        judge(args, name, src, dst, row)
-        rows.append(row)
-        (args.out / "models.json").write_text(json.dumps(rows, indent=2) + "\n")
-        (args.out / "models.md").write_text("\n".join(table(rows, args)) + "\n")
-    sheet(args, names)
+        for recipe in recipes:
+            row = {"model": name, "recipe": recipe, "folder": str(args.out / f"{name}-{recipe}")}
+            train(args, row, src, dst)
+            judge(args, row, src, dst)
+            rows.append(row)
+            (args.out / "models.json").write_text(json.dumps(rows, indent=2) + "\n")
+            (args.out / "models.md").write_text("\n".join(table(rows, args)) + "\n")
+    sheet(args, rows)
     print("\n".join(table(rows, args)))
-    print(f"\n{args.out}/models.md, models.json, models.png: a row for each model, dst and its swap; NAME.png: its best and worst swaps")
+    print(f"\n{args.out}/models.md, models.json, models.png: a row for each training, dst and its swap; MODEL-RECIPE.png: its best "
+          "and worst swaps")
 
 
 main()

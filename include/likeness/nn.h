@@ -48,11 +48,12 @@ typedef enum lk_nn_init_kind {
     LK_NN_ONES,
     LK_NN_NORMAL,
     LK_NN_GLOROT_UNIFORM,
+    LK_NN_BY_INPUTS,         /* normal with σ = √(scale / inputs), a window counted: He 2015 for scale 2 */
     LK_NN_CONVOLUTION_AWARE, /* Aghajanyan 2017, of windows up to 7×7: see src/nn/aware.c */
 } lk_nn_init_kind;
 typedef struct lk_nn_init {
     lk_nn_init_kind kind;
-    float scale; /* NORMAL: the standard deviation */
+    float scale; /* NORMAL: the standard deviation; BY_INPUTS: the variance that leaves for each that comes in */
 } lk_nn_init;
 
 /* ---- Describe -------------------------------------------------------------------------------------------- */

@@ -49,10 +49,11 @@ typedef struct lk_swap_config {
     int ae_dims, ed_ch_dims; /* SAE and quick; 0: the architecture's own */
     bool multiscale;         /* SAE: an image at each scale of the decoder */
     bool learn_mask;
-    bool ca_weights; /* SAE: convolution-aware first weights */
+    bool ca_weights; /* SAE: convolution-aware first weights of convolutions */
+    bool he_weights; /* H64, H128, DF, LIAE: first weights by He 2015, else by Glorot 2010 as in 2019 */
 } lk_swap_config;
 extern const lk_option lk_swap_options[]; /* over lk_swap_config */
-#define LK_SWAP_OPTION_COUNT 10
+#define LK_SWAP_OPTION_COUNT 11
 
 /* Completes what was left open from the architecture's own values and checks the combination; LK_ERR_USAGE names the
  * option. A complete configuration stays as it is. */

@@ -35,6 +35,7 @@ typedef struct lk_train_options {
     bool by_expression;    /* rare eyes and mouths more often, of both sides */
     bool swap_sides;       /* src and dst exchanged, for a while */
     double rate;           /* of Adam, in percent of the model's own */
+    double momentum;       /* Adam's β1; 0: the model's own */
     double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */
     int precision;         /* lk_nn_precision */
     int optimizer_memory;  /* lk_nn_states */
@@ -64,12 +65,13 @@ typedef struct lk_train_job {
     const bool *options_given;
     lk_strings set; /* "NAME=VALUE" or "NAME=VALUE@ITERATION,VALUE@ITERATION…": options of the last two tables, over
                        what their structs say; of a flag also "NAME=FROM..TO" */
-    const char *recipe;    /* schedules under one name: of lk_recipe_names, or a text file; NULL: none */
+    const char *recipe;    /* schedules under one name: of lk_recipe_names, or a text file; NULL: a new model
+                              takes fast, but quick none */
     const char *init_from; /* a new model begins with this model's weights; NULL: with random ones */
     lk_strings pretrain;   /* facesets of many people, shown on both sides in place of src and dst; the first training
                               without it keeps what is of use for any face, and begins at iteration 0 */
 } lk_train_job;
-extern const char *const lk_recipe_names[]; /* "classic", "styled", "brief", NULL */
+extern const char *const lk_recipe_names[]; /* "fast", "classic", "styled", "brief", NULL */
 
 /* Options with schedules may stand on the command line like any other (--batch 4@0,8@20000, --swap-sides 100..200): such
  * words are taken out of argv and go to `set` as "NAME=TEXT". Returns the new argc. */

@@ -10,8 +10,9 @@ typedef struct values {
 static const lk_option own[] = {
     {"src", 0, LK_OPT_LIST, AT(src), NULL, 0, 0, NULL, "A.faces", "faces of the person who is wanted"},
     {"dst", 0, LK_OPT_LIST, AT(dst), NULL, 0, 0, NULL, "B.faces", "faces of the video into which they go"},
-    {"recipe", 0, LK_OPT_STRING, AT(recipe), NULL, 0, 0, NULL, "classic|styled|brief|FILE",
-     "schedules under one name; a file has lines NAME = VALUE@ITERATION, …"},
+    {"recipe", 0, LK_OPT_STRING, AT(recipe), NULL, 0, 0, NULL, "fast|classic|styled|brief|FILE",
+     "schedules under one name: fast (of new models but quick), classic (of 2019), styled (strong styles first), brief "
+     "(for minutes), or a file of lines NAME = VALUE@ITERATION, …"},
     {"init-from", 0, LK_OPT_STRING, AT(init_from), NULL, 0, 0, NULL, "MODEL_DIR",
      "begin with the weights of another model"},
     {"pretrain", 0, LK_OPT_LIST, AT(pretrain), NULL, 0, 0, NULL, "MANY.faces",

@@ -19,6 +19,7 @@ static bool draw(const lk_tensor *t, uint64_t seed, float *values) {
     double window = (double)t->shape.h * t->shape.w;
     /* Glorot & Bengio 2010: ±√(6 / (inputs + outputs)), a window counted on both sides. */
     double glorot = sqrt(6.0 / (window * (t->shape.c + t->shape.n)));
+    double by_inputs = sqrt(t->init.scale / (window * t->shape.c));
     for (size_t i = 0; i < n; i++) switch (t->init.kind) {
         case LK_NN_ZEROS:
             values[i] = 0;
@@ -31,6 +32,9 @@ static bool draw(const lk_tensor *t, uint64_t seed, float *values) {
             break;
         case LK_NN_GLOROT_UNIFORM:
             values[i] = (float)lk_rng_uniform(&r, -glorot, glorot);
+            break;
+        case LK_NN_BY_INPUTS:
+            values[i] = (float)(by_inputs * lk_rng_normal(&r));
             break;
         case LK_NN_CONVOLUTION_AWARE:
             break;

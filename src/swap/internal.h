@@ -20,7 +20,8 @@ typedef struct lk_swap_table {
     bool wide;       /* numbers inside are in [−1, 1] and the pictures come through tanh; else [0, 1] and sigmoid */
     bool multiscale, learn_mask;
     int resolution;
-    lk_nn_init kernels; /* of convolutions; those of dense layers are Glorot's */
+    lk_nn_init kernels, out,
+        dense; /* first weights: of convolutions, of those that draw the picture, of dense layers */
 } lk_swap_table;
 
 /* tables.c: of a complete configuration. */

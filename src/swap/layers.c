@@ -26,18 +26,18 @@ static lk_swap_layer conv_layer(lk_nn_graph *g, const char *part, const char *la
     return l;
 }
 
-static lk_swap_layer dense_layer(lk_nn_graph *g, const char *part, const char *layer, int in, int out) {
-    lk_nn_init glorot = {LK_NN_GLOROT_UNIFORM, 0};
+static lk_swap_layer dense_layer(lk_nn_graph *g, const char *part, const char *layer, int in, int out,
+                                 lk_nn_init init) {
     return (lk_swap_layer){.depthwise = -1,
-                           .kernel = parameter(g, part, layer, "kernel", (lk_nn_shape){out, in, 1, 1}, glorot),
+                           .kernel = parameter(g, part, layer, "kernel", (lk_nn_shape){out, in, 1, 1}, init),
                            .bias = parameter(g, part, layer, "bias", (lk_nn_shape){1, out, 1, 1}, zeros)};
 }
 
 static lk_swap_inter inter_layers(lk_nn_graph *g, const lk_swap_table *t, const char *part) {
     int l = t->resolution / 16;
     return (lk_swap_inter){
-        .code = dense_layer(g, part, "dense1", l * l * t->down[LK_DOWNS - 1], t->code),
-        .base = dense_layer(g, part, "dense2", t->code, l * l * t->base),
+        .code = dense_layer(g, part, "dense1", l * l * t->down[LK_DOWNS - 1], t->code, t->dense),
+        .base = dense_layer(g, part, "dense2", t->code, l * l * t->base, t->dense),
         .up = conv_layer(g, part, "up1", t->base, 4 * t->up, 3, false, t->kernels),
     };
 }
@@ -54,7 +54,7 @@ static lk_swap_branch branch_layers(lk_nn_graph *g, const lk_swap_table *t, cons
         bool last = i == LK_UPS - 1;
         if (!last && !multiscale) continue;
         snprintf(name, sizeof name, last ? "out" : "out%d", i + 1);
-        b.out[i] = conv_layer(g, part, name, in, out, 5, false, t->kernels);
+        b.out[i] = conv_layer(g, part, name, in, out, 5, false, t->out);
     }
     return b;
 }

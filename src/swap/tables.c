@@ -28,6 +28,8 @@ const lk_option lk_swap_options[LK_SWAP_OPTION_COUNT + 1] = {
     {"learn-mask", 0, LK_OPT_FLAG, AT(learn_mask), "yes", 0, 0, NULL, NULL, "learn the mask of the face too"},
     {"ca-weights", 0, LK_OPT_FLAG, AT(ca_weights), NULL, 0, 0, NULL, NULL,
      "of sae and quick: start from convolution-aware weights"},
+    {"he-weights", 0, LK_OPT_FLAG, AT(he_weights), "yes", 0, 0, NULL, NULL,
+     "start from weights that dim no picture on its way, rather than those of 2019 (h64, h128, df, liae)"},
     {0},
 };
 
@@ -94,6 +96,7 @@ bool lk_swap_complete(lk_swap_config *c, lk_error *err) {
     if (c->face_type == LK_SWAP_FACE_AUTO) c->face_type = v->face_type;
     if (!c->ae_dims) c->ae_dims = v->ae_dims[c->inner];
     if (!c->ed_ch_dims) c->ed_ch_dims = v->ed_ch_dims;
+    c->he_weights = c->he_weights && !v->ed_ch_dims;
     return v->ed_ch_dims ? check_sae(c, err) : check_fixed(c, err);
 }
 
@@ -160,8 +163,10 @@ static lk_swap_table sae_table(const lk_swap_config *c) {
         .wide = true,
         .multiscale = c->multiscale,
         .kernels = {LK_NN_NORMAL, 0.02f},
+        .dense = {LK_NN_GLOROT_UNIFORM, 0},
     };
     if (c->ca_weights) t.kernels = (lk_nn_init){LK_NN_CONVOLUTION_AWARE, 0};
+    t.out = t.kernels;
     return t;
 }
 
@@ -171,7 +176,10 @@ lk_swap_table lk_swap_table_of(const lk_swap_config *c) {
         t = sae_table(c);
     } else {
         t = fixed[c->arch][c->lighter];
-        t.kernels = (lk_nn_init){LK_NN_GLOROT_UNIFORM, 0};
+        lk_nn_init glorot = {LK_NN_GLOROT_UNIFORM, 0}, as_much = {LK_NN_BY_INPUTS, 1},
+                   through_relu = {LK_NN_BY_INPUTS, 2};
+        t.kernels = c->he_weights ? through_relu : glorot;
+        t.out = t.dense = c->he_weights ? as_much : glorot;
     }
     t.resolution = c->resolution;
     t.learn_mask = c->learn_mask;

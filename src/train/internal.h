@@ -48,6 +48,8 @@ double lk_settings_largest(const lk_settings *s, const char *name, int64_t itera
 /* A recipe's lines to `set`, in order. */
 bool lk_recipe_apply(const char *recipe, bool (*set)(void *user, const char *name, const char *value, lk_error *err),
                      void *user, lk_error *err);
+/* What a new model of this configuration follows when nothing is said; NULL: none. */
+const char *lk_recipe_of(const lk_swap_config *c);
 
 /* ---- Faces of one side in memory (pool.c) ---------------------------------------------------------------- */
 

@@ -34,6 +34,8 @@ const lk_option lk_train_option_table[] = {
     {"swap-sides", 0, LK_OPT_FLAG, AT(swap_sides), "no", 0, 0, NULL, NULL,
      "exchange src and dst for a while, when training is stuck"},
     {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},
+    {"momentum", 0, LK_OPT_FLOAT, AT(momentum), "0", 0, 0.99, NULL, "BETA",
+     "how much of its last direction Adam keeps (its beta 1); 0: the model's own"},
     {"settle", 0, LK_OPT_DURATION, AT(settle), "0", 0, 1e9, NULL, "TIME",
      "let the learning rate fall over so much at the end of --time, which brings out details; 0: not"},
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",

@@ -59,27 +59,42 @@ static bool set_listed(lk_settings *s, const lk_strings *list, lk_error *err) {
     return true;
 }
 
+typedef struct recipe_user {
+    const lk_train_job *job;
+    lk_record *record;
+    bool begins;
+} recipe_user;
+
+/* What a recipe says of the model itself counts when the model is made, and where the user said nothing. */
 static bool set_one(void *user, const char *name, const char *text, lk_error *err) {
-    return lk_settings_set(user, name, text, err);
+    const recipe_user *u = user;
+    for (int i = 0; lk_swap_options[i].name; i++)
+        if (strcmp(lk_swap_options[i].name, name) == 0)
+            return !u->begins || (u->job->config_given && u->job->config_given[i]) ||
+                   lk_options_set(lk_swap_options, &u->record->config, name, text, err);
+    return lk_settings_set(&u->record->settings, name, text, err);
 }
 
 /* The recipe, then what was said over it. */
-static bool set_all(const lk_train_job *job, lk_settings *s, lk_error *err) {
-    return (!job->recipe || lk_recipe_apply(job->recipe, set_one, s, err)) &&
+static bool set_all(const lk_train_job *job, lk_record *r, bool begins, lk_error *err) {
+    recipe_user user = {job, r, begins};
+    const char *recipe = job->recipe || !begins ? job->recipe : lk_recipe_of(&r->config);
+    lk_settings *s = &r->settings;
+    return (!recipe || lk_recipe_apply(recipe, set_one, &user, err)) &&
            set_given(s, lk_swap_objective_options, &job->objective, job->objective_given, err) &&
            set_given(s, lk_train_option_table, &job->options, job->options_given, err) && set_listed(s, &job->set, err);
 }
 
 static bool begin(const lk_train_job *job, lk_record *r, lk_error *err) {
     *r = (lk_record){.config = job->config};
-    return lk_swap_complete(&r->config, err) && lk_settings_start(&r->settings, &job->objective, &job->options, err) &&
-           set_all(job, &r->settings, err);
+    return lk_settings_start(&r->settings, &job->objective, &job->options, err) && set_all(job, r, true, err) &&
+           lk_swap_complete(&r->config, err);
 }
 
 /* What is different now goes down in the model's history. */
 static bool go_on(const lk_train_job *job, lk_record *r, lk_error *err) {
     lk_settings old = r->settings;
-    if (!check_architecture(job, r, err) || !set_all(job, &r->settings, err)) return false;
+    if (!check_architecture(job, r, err) || !set_all(job, r, false, err)) return false;
     for (int i = 0; i < old.count; i++) {
         char before[LK_SETTING_TEXT], after[LK_SETTING_TEXT];
         const char *name = old.items[i].option->name;

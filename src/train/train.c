@@ -111,9 +111,9 @@ static void tell_end(const trainer *t, double seconds) {
     if (done == 0 || !(n.worked > 0) || !(seconds > 0)) return;
     lk_log(LK_LOG_INFO,
            "%lld iterations in %.1f s (%.2f it/s); %.1f %% of it waiting for samples, which %d threads make at up to "
-           "%.0f a second",
+           "%.0f a second, in %.1f %% of the time",
            (long long)done, seconds, (double)done / seconds, 100 * n.waited / seconds, n.threads,
-           (double)n.samples / n.worked * n.threads);
+           (double)n.samples / n.worked * n.threads, 100 * n.worked / (seconds * n.threads));
 }
 
 /* ---- In between ------------------------------------------------------------------------------------------ */
@@ -284,6 +284,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     const lk_swap_config *c = &t->record.config;
     lk_nn_adam adam = lk_swap_optimizer(c);
     float src, dst;
+    if (b->now.options.momentum > 0) adam.beta1 = (float)b->now.options.momentum;
     adam.rate *= (float)(b->now.options.rate / 100 * settling(t, &b->now.options));
     if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
     fill_inputs(t->network.exec, b, c->resolution);

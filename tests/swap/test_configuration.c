@@ -214,6 +214,55 @@ static void sae_learns(void **state) {
     }
 }
 
+/* How large the first weights of h64's kernels are, times the numbers that go into one output. */
+static double spread_of(bool he, const char *name, bool *normal) {
+    lk_error err = {0};
+    lk_swap_config c = defaults(LK_ARCH_H64);
+    c.lighter = true;
+    c.he_weights = he;
+    test_ok(lk_swap_complete(&c, &err), &err);
+    lk_nn_exec *e = compiled(lk_swap_predict_graph(&c, 1, false, &err), false, &err);
+    double squares = 0, fourth = 0, inputs = 0;
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        if (strcmp(lk_nn_param_name(e, i), name) != 0) continue;
+        lk_nn_shape s = lk_nn_param_shape(e, i);
+        size_t count = lk_nn_count(s);
+        float *w = malloc(count * sizeof *w);
+        assert_true(lk_nn_param_get(e, i, LK_NN_VALUE, w));
+        for (size_t k = 0; k < count; k++) {
+            double square = (double)w[k] * (double)w[k] / (double)count;
+            squares += square;
+            fourth += square * (double)w[k] * (double)w[k];
+        }
+        inputs = (double)s.c * s.h * s.w;
+        free(w);
+    }
+    lk_nn_free(e);
+    *normal = fourth / (squares * squares) > 2.5; /* 3 for a normal, 1.8 for a uniform distribution */
+    return inputs * squares;
+}
+
+/* He: as much variance leaves a layer as comes in; twice where a rectifier takes half. Glorot: 2·inputs/(inputs + outputs). */
+static void first_weights(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double he, glorot;
+    } want[] = {{"encoder/down2/kernel", 2, 2.0 * 128 / (128 + 256)},
+                {"encoder/dense2/kernel", 1, 2.0 * 512 / (512 + 16 * 512)},
+                {"decoder_src/up3/kernel", 2, 2.0 * 128 / (128 + 4 * 64)},
+                {"decoder_src/out/kernel", 1, 2.0 * 64 / (64 + 3)}};
+    for (size_t i = 0; i < LK_COUNT(want); i++)
+        for (int he = 0; he < 2; he++) {
+            bool normal;
+            double got = spread_of(he, want[i].name, &normal), wanted = he ? want[i].he : want[i].glorot;
+            if (fabs(got / wanted - 1) > 0.06 || normal != he)
+                fail_msg("%s, he %d: %g instead of %g, normal %d", want[i].name, he, got, wanted, normal);
+        }
+    assert_false(complete(LK_ARCH_SAE).he_weights);
+    assert_true(complete(LK_ARCH_DF).he_weights);
+}
+
 /* docs/models.md describes every option in the words of its table. */
 static void documented(void **state) {
     (void)state;
@@ -240,6 +289,7 @@ int main(void) {
         cmocka_unit_test(own_values),      cmocka_unit_test(refused),         cmocka_unit_test(objective_checked),
         cmocka_unit_test(terms_over_time), cmocka_unit_test(batches_refused), cmocka_unit_test(quick_learns),
         cmocka_unit_test(h64_learns),      cmocka_unit_test(sae_learns),      cmocka_unit_test(documented),
+        cmocka_unit_test(first_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,10 +113,6 @@ static void test_recipes(void **state) {
     test_ok(lk_settings_at(&s, 0, &now, &err), &err);
     assert_true(now.options.batch == 4 && now.options.warp == 40 && now.options.by_expression &&
                 now.options.color_transfer && now.objective.features == 30);
-    test_ok(lk_recipe_apply("classic", set_one, &s, &err), &err);
-    test_ok(lk_settings_at(&s, 0, &now, &err), &err);
-    assert_true(now.options.warp == 100 && !now.options.by_expression && !now.options.color_transfer &&
-                now.objective.features == 0);
     char *path = in_folder("recipe.txt");
     static const char own[] = "# mine\n\n  batch = 2@0, 4@10   # grows\nflip=no\r\nface_style_power = 3\n";
     test_ok(lk_file_write(path, own, strlen(own), &err) && lk_recipe_apply(path, set_one, &s, &err), &err);
@@ -131,7 +127,7 @@ static void test_recipes(void **state) {
         if (!strstr(err.message, bad[i][1])) fail_msg("'%s'", err.message);
     }
     assert_false(lk_recipe_apply("no-such-recipe", set_one, &s, &err));
-    assert_non_null(strstr(err.message, "take classic, styled, brief, or a file"));
+    assert_non_null(strstr(err.message, "take fast, classic, styled, brief, or a file"));
     free(path);
 }
 
@@ -163,6 +159,65 @@ static void test_recipe_of_a_job(void **state) {
         lk_record_free(&r);
     }
     tiny_job_free(&job);
+}
+
+/* What the record of a new model says; then of the same folder with the recipe classic at a restart. */
+static lk_record begun(lk_train_job *job, lk_now_set *now) {
+    lk_error err = {0};
+    lk_record r;
+    lk_beginning how;
+    test_ok(lk_start_record(job, &r, &how, &err), &err);
+    test_ok(lk_settings_at(&r.settings, 1000, now, &err), &err);
+    return r;
+}
+
+static void test_recipe_of_a_new_model(void **state) {
+    (void)state;
+    lk_now_set now;
+    static bool said[LK_SWAP_OPTION_COUNT];
+    lk_train_job job = tiny_job(folder, "new", 1);
+    job.config = (lk_swap_config){.arch = LK_ARCH_QUICK, .face_type = LK_SWAP_FACE_AUTO};
+    lk_record r = begun(&job, &now);
+    assert_true(now.options.rate == 100 && now.options.momentum == 0);
+    lk_record_free(&r);
+
+    job.config = (lk_swap_config){.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .he_weights = true};
+    r = begun(&job, &now);
+    assert_true(r.config.he_weights && now.options.rate == 400 && now.options.momentum == 0.9);
+    lk_record_free(&r);
+
+    job.recipe = "classic";
+    r = begun(&job, &now);
+    assert_true(!r.config.he_weights && now.options.rate == 100 && now.options.momentum == 0 &&
+                now.options.warp == 100 && !now.options.by_expression && !now.options.color_transfer &&
+                now.objective.features == 0 && now.options.precision == LK_NN_F32);
+    lk_record_free(&r);
+
+    /* the user's word counts over the recipe's */
+    job.config_given = said;
+    for (int i = 0; lk_swap_options[i].name; i++) said[i] = strcmp(lk_swap_options[i].name, "he-weights") == 0;
+    r = begun(&job, &now);
+    assert_true(r.config.he_weights);
+    lk_record_free(&r);
+    tiny_job_free(&job);
+}
+
+/* 0.5 is what sae has of itself. */
+static void test_momentum(void **state) {
+    (void)state;
+    lk_error err = {0};
+    static const char *const said[] = {"momentum=0", "momentum=0.5", "momentum=0.9"};
+    lk_record r[3];
+    for (int i = 0; i < 3; i++) {
+        lk_train_job job = tiny_job(folder, said[i], 2);
+        test_ok(lk_strings_add(&job.set, said[i], &err), &err);
+        train(&job);
+        r[i] = record_of(job.model_dir);
+        tiny_job_free(&job);
+    }
+    assert_string_equal(r[0].weights.sha256, r[1].weights.sha256);
+    assert_string_not_equal(r[0].weights.sha256, r[2].weights.sha256);
+    for (int i = 0; i < 3; i++) lk_record_free(&r[i]);
 }
 
 static void test_schedules_on_the_command_line(void **state) {
@@ -583,6 +638,8 @@ int main(void) {
         cmocka_unit_test(test_settling),
         cmocka_unit_test(test_recipes),
         cmocka_unit_test(test_recipe_of_a_job),
+        cmocka_unit_test(test_recipe_of_a_new_model),
+        cmocka_unit_test(test_momentum),
         cmocka_unit_test(test_schedules_on_the_command_line),
         cmocka_unit_test(test_watch),
         cmocka_unit_test(test_collapse),
