@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Does it cost quality to multiply bfloat16, or to keep Adam's states short? The same training from several seeds in each of
-these ways, judged on the same faces that none has seen; and whether a way's mean lies within what seeds do to float32.
+"""Does it cost quality to multiply bfloat16, or to keep Adam's states short or factored? The same training from several seeds
+in each of these ways, judged on the same faces that none has seen; and whether a way's mean lies within what seeds do to
+float32.
 
     bench/seeds.py build/release/likeness --src A.faces --dst B.faces [--seeds 5] [--iterations 3000] [--out DIR]
 
@@ -18,6 +19,7 @@ WAYS = {
     "float32": ["--precision", "float32"],
     "bfloat16": ["--precision", "bfloat16"],
     "bfloat16, short states": ["--precision", "bfloat16", "--optimizer-memory", "short"],
+    "bfloat16, factored states": ["--precision", "bfloat16", "--optimizer-memory", "factored"],
 }
 FIGURES = {"src_ssim": "SSIM src", "dst_ssim": "SSIM dst", "src_psnr": "PSNR src", "dst_psnr": "PSNR dst",
            "swap_src": "like src", "landmarks_percent": "landmarks off, %", "flicker": "flicker"}

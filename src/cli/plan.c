@@ -17,7 +17,7 @@ typedef struct values {
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
 /* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", NULL};
+static const char *const states_names[] = {"full", "short", "factored", NULL};
 
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
@@ -29,7 +29,7 @@ static const lk_option own[] = {
     {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply"},
     {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
-     "how Adam keeps its states"},
+     "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25"},
     {0},
 };
 
@@ -90,7 +90,7 @@ static bool one(cli_call *call, const values *v, const lk_train_options *o, uint
     if (memory && n.total > memory)
         return lk_fail(err, LK_ERR_MEMORY,
                        "this training needs at least %.0fM and its faces, even with activations computed again: take a "
-                       "smaller --batch, --optimizer-memory short or smaller dimensions",
+                       "smaller --batch, --optimizer-memory short or factored, or smaller dimensions",
                        least_mib);
     say_needs(call, v, &n);
     if (n.network.saved)

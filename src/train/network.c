@@ -105,7 +105,7 @@ static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, 
     return m.total <= o->memory ||
            lk_fail(err, LK_ERR_MEMORY,
                    "a batch of %d needs at least --memory %.0fM, even with activations computed again, and %.0fM are "
-                   "granted: take a smaller --batch, --optimizer-memory short or smaller dimensions",
+                   "granted: take a smaller --batch, --optimizer-memory short or factored, or smaller dimensions",
                    batch * lk_nn_peers_count(n->peers), ceil((double)(m.total + beside) / 0x1p20),
                    (double)memory / 0x1p20);
 }

@@ -6,7 +6,7 @@
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
 /* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", NULL};
+static const char *const states_names[] = {"full", "short", "factored", NULL};
 
 /* In the order of lk_train_device. */
 static const char *const device_names[] = {"auto", "cpu", "gpu", NULL};
@@ -41,7 +41,8 @@ const lk_option lk_train_option_table[] = {
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
     {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
-     "how Adam keeps its two states of each number: full in 8 bytes, short in 3 where layers multiply bfloat16"},
+     "how Adam keeps its two states of each number where layers multiply bfloat16: full in 8 bytes, short in 3, "
+     "factored in 1.25 (of the second, means of rows and columns)"},
     {"memory", 0, LK_OPT_BYTES, AT(memory), "0", 0, 0, NULL, "SIZE",
      "keep to so much, such as 4G, on a processor: activations that do not fit are computed again; 0: no limit"},
     {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",

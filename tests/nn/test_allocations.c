@@ -71,7 +71,7 @@ static void no_step_allocates(void **state) {
     long before = allocations;
     free(malloc(16));
     if (COUNTS) assert_true(allocations > before); /* it does count */
-    for (int states = LK_NN_STATES_FULL; states <= LK_NN_STATES_SHORT; states++) {
+    for (int states = LK_NN_STATES_FULL; states <= LK_NN_STATES_FACTORED; states++) {
         lk_error err = {0};
         lk_nn_graph *g = network();
         lk_nn_options o = {.train = true, .precision = LK_NN_BF16, .optimizer_memory = states};

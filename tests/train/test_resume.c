@@ -97,15 +97,16 @@ static void test_history(void **state) {
     free(path);
 }
 
-/* Adam's states rounded to 3 bytes come back from a file as they were; a change to full ones goes on from there. */
-static void test_short_states(void **state) {
-    (void)state;
+/* Adam's states that are kept in fewer bytes come back from a file as they were; `then`: a change to others goes on from
+ * there. */
+static void check_states(const char *states, const char *then) {
     lk_error err = {0};
-    lk_train_job full = tiny_job(folder, "full-states", 6), whole = tiny_job(folder, "short-whole", 6),
-                 parts = tiny_job(folder, "short-parts", 3);
-    test_ok(lk_strings_add(&whole.set, "optimizer-memory=short", &err) &&
-                lk_strings_add(&parts.set, "optimizer-memory=short", &err),
-            &err);
+    char names[3][40], set[60];
+    for (int i = 0; i < 3; i++) snprintf(names[i], sizeof names[i], "%s-states-%d", states, i);
+    snprintf(set, sizeof set, "optimizer-memory=%s", states);
+    lk_train_job full = tiny_job(folder, names[0], 6), whole = tiny_job(folder, names[1], 6),
+                 parts = tiny_job(folder, names[2], 3);
+    test_ok(lk_strings_add(&whole.set, set, &err) && lk_strings_add(&parts.set, set, &err), &err);
     train(&full);
     train(&whole);
     train(&parts);
@@ -116,8 +117,8 @@ static void test_short_states(void **state) {
     assert_string_equal(a.optimizer.sha256, b.optimizer.sha256);
     if (lk_nn_has_bf16()) assert_string_not_equal(a.weights.sha256, f.weights.sha256);
     lk_strings_free(&parts.set);
-    test_ok(lk_strings_add(&parts.set, "optimizer-memory=short@0,full@7", &err), &err);
-    parts.options.iterations = 8;
+    test_ok(lk_strings_add(&parts.set, then, &err), &err);
+    parts.options.iterations = 10;
     train(&parts);
     lk_record_free(&f);
     lk_record_free(&a);
@@ -125,6 +126,16 @@ static void test_short_states(void **state) {
     tiny_job_free(&full);
     tiny_job_free(&whole);
     tiny_job_free(&parts);
+}
+
+static void test_short_states(void **state) {
+    (void)state;
+    check_states("short", "optimizer-memory=short@0,full@7,short@8,factored@9");
+}
+
+static void test_factored_states(void **state) {
+    (void)state;
+    check_states("factored", "optimizer-memory=factored@0,full@7,factored@8,short@9");
 }
 
 /* Within less memory activations are computed again, and what is learned is the same to the bit; within too little nothing
@@ -324,6 +335,7 @@ static void test_one_training_at_a_time(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_short_states),
+        cmocka_unit_test(test_factored_states),
         cmocka_unit_test(test_memory),
         cmocka_unit_test(test_same_trajectory),
         cmocka_unit_test(test_history),

@@ -6,6 +6,7 @@
  * all numbers, which is what the layers multiply, then their lower halves, which only Adam sees. Gradients and moments are
  * float32 in the same order of blocks. Nothing is reordered in a step but on its way through the first cache. */
 #include "matrix.h"
+#include "factored.h"
 #include "short.h"
 
 #include <stdlib.h>
@@ -198,17 +199,24 @@ static lk_layer weights_shape(const lk_tensor *t) {
     return l;
 }
 
-/* How a tensor's numbers are kept: weights in two halves, moments short, everything else as float32. */
-typedef enum form { HALVES, WHOLE, SHORT_FIRST, SHORT_SECOND } form;
+/* How a tensor's numbers are kept: weights in two halves, moments short or factored, everything else as float32. */
+typedef enum form { HALVES, WHOLE, SHORT_FIRST, SHORT_SECOND, FACTORED_SECOND } form;
 
 /* Short first moments: all codes, then the scales of all blocks. */
 static float *scales_of(const lk_tensor *w) { return (float *)(void *)(w->moment1 + w->bytes / sizeof(float)); }
+
+/* Factored second moments: so many bytes of `numbers`, and those of the block at `at`. */
+static size_t factored_bytes(size_t numbers) { return numbers / LK_TILE * LK_FACTORS * sizeof(float); }
+static float *factors_at(const lk_tensor *w, size_t at) {
+    return (float *)(void *)w->moment2 + at / LK_TILE * LK_FACTORS;
+}
+static bool is_factored(const lk_tensor *w) { return w->moment_bytes[1] == factored_bytes(w->bytes / sizeof(float)); }
 
 static form form_of(const lk_tensor *t, const char *data) {
     if (t->kind != LK_PARAM) return WHOLE;
     if (data == t->data) return HALVES;
     if (!t->moment_bytes[0]) return WHOLE;
-    return data == t->moment1 ? SHORT_FIRST : SHORT_SECOND;
+    return data == t->moment1 ? SHORT_FIRST : is_factored(t) ? FACTORED_SECOND : SHORT_SECOND;
 }
 
 /* The block at `at`, in the order of gradients. */
@@ -224,8 +232,10 @@ static void load_block(const lk_tensor *t, const char *data, form f, size_t at, 
         memcpy(block, (const float *)(const void *)data + at, LK_TILE * sizeof *block);
     else if (f == SHORT_FIRST)
         lk_short_decode((const uint8_t *)data + at, scales_of(t)[at / LK_SHORT], block);
-    else
+    else if (f == SHORT_SECOND)
         lk_short_decode_second(high, block);
+    else
+        lk_factored_decode(factors_at(t, at), block);
 }
 
 static void store_block(const lk_tensor *t, char *data, form f, size_t at, const float *block) {
@@ -240,8 +250,10 @@ static void store_block(const lk_tensor *t, char *data, form f, size_t at, const
         memcpy((float *)(void *)data + at, block, LK_TILE * sizeof *block);
     else if (f == SHORT_FIRST)
         scales_of(t)[at / LK_SHORT] = lk_short_encode(block, 0, (uint8_t *)data + at);
-    else
+    else if (f == SHORT_SECOND)
         lk_short_encode_second(block, 0, high);
+    else
+        lk_factored_encode(block, factors_at(t, at));
 }
 
 /* Where row o, column c of block (ob, cb, tap) is in [n, c, h, w]; −1: nowhere, it fills up the block. */
@@ -297,11 +309,18 @@ static void update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *o
     uint8_t *first = (uint8_t *)w->moment1 + at;
     lk_bf16 *second = (lk_bf16 *)(void *)w->moment2 + at;
     lk_short_decode(first, *scale, m);
-    lk_short_decode_second(second, v);
+    bool factored = is_factored(w);
+    if (factored) {
+        lk_factored_update(factors_at(w, at), gradient, a.beta2);
+        lk_factored_decode(factors_at(w, at), v);
+        a.beta2 = 1; /* these are this step's */
+    } else {
+        lk_short_decode_second(second, v);
+    }
     ops->adam(gradient, high + at, low + at, m, v, &a);
     uint32_t seed = ((uint32_t)e->steps + 1) * 0x9e3779b1u + (uint32_t)at * 2;
     *scale = lk_short_encode(m, seed | 1, first);
-    lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
+    if (!factored) lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
 }
 
 void lk_matrix_give(const lk_nn_exec *e, const lk_node *n, const lk_tile_ops *ops, size_t at, const float *gradient) {
@@ -335,9 +354,10 @@ static void keep_weights(lk_nn_exec *e, const lk_node *n) {
     lk_layer l = weights_shape(w);
     w->bytes = lk_matrix_numbers(&l) * sizeof(float);
     size_t numbers = w->bytes / sizeof(float);
-    if (e->options.optimizer_memory == LK_NN_STATES_SHORT) {
+    if (e->options.optimizer_memory != LK_NN_STATES_FULL) {
         w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
-        w->moment_bytes[1] = numbers * sizeof(lk_bf16);
+        w->moment_bytes[1] =
+            e->options.optimizer_memory == LK_NN_STATES_FACTORED ? factored_bytes(numbers) : numbers * sizeof(lk_bf16);
     }
     if (!lk_gives_weights(n->op)) return;
     lk_tensor *gradient = &e->g.tensors[n->out[0]];

@@ -466,8 +466,8 @@ static size_t number_bytes(const lk_nn_exec *e) {
 static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     if (lk_nn_peers_count(e->options.peers) > 1)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "several processes train on processors only: choose the processor");
-    if (e->options.train && e->options.optimizer_memory == LK_NN_STATES_SHORT)
-        lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full: 8 bytes a number, not 3");
+    if (e->options.train && e->options.optimizer_memory != LK_NN_STATES_FULL)
+        lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full: 8 bytes a number");
     lk_gpu_state *s = lk_alloc(1, sizeof *s, err);
     if (!s) return false;
     e->backend_state = s;
