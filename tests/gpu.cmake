@@ -5,7 +5,7 @@ function(lk_gpu_test name source)
   target_compile_definitions(${name} PRIVATE LK_TEST_GPU LK_GOLDEN="${LIKENESS_GOLDEN}")
   target_link_libraries(${name} PRIVATE lk_swap lk_nn lk_base ${LIKENESS_CMOCKA} m)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS "nn;gpu" TIMEOUT 600 SKIP_RETURN_CODE 77 FIXTURES_REQUIRED golden_nn
+  set_tests_properties(${name} PROPERTIES LABELS "nn;gpu" TIMEOUT 1800 SKIP_RETURN_CODE 77 FIXTURES_REQUIRED golden_nn
                                           ENVIRONMENT OMP_WAIT_POLICY=passive)
 endfunction()
 

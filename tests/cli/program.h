@@ -6,6 +6,7 @@
 
 #include <dirent.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 static char *folder;             /* where the program runs */
@@ -65,8 +66,28 @@ static inline int likeness_with(const char *before, const char *format, ...) {
     return shell("%s '%s' %s", before, LK_PROGRAM, words);
 }
 
-/* The program in the background of the test, its output in .said; `words` without quotes or spaces within words. */
-static inline pid_t start(const char *words) {
+/* In a new process: the program, its output in .said; it does not outlive the test. */
+static inline void become(char **argv, const char *halt_at) {
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || chdir(folder) != 0 || !freopen(".said", "w", stderr) ||
+        !freopen(".printed", "w", stdout))
+        _exit(99);
+    signal(SIGINT, SIG_DFL); /* in the background of a shell the tests would ignore it, and the program with them */
+    signal(SIGHUP, SIG_DFL);
+    if (halt_at) {
+        const char *options = getenv("ASAN_OPTIONS");
+        char asan[1000];
+        snprintf(asan, sizeof asan, "%s:verify_asan_link_order=0", options ? options : "");
+        if (setenv("ASAN_OPTIONS", asan, 1) != 0 || setenv("LIKENESS_TEST_HALT", halt_at, 1) != 0 ||
+            setenv("LD_PRELOAD", LK_HALT, 1) != 0)
+            _exit(99);
+    }
+    execv(LK_PROGRAM, argv);
+    _exit(98);
+}
+
+/* The program in the background of the test; `words` without quotes or spaces within words. Where `halt_at` is given, it
+ * halts as soon as it has made a file whose path is like this pattern. */
+static inline pid_t start(const char *words, const char *halt_at) {
     char copy[2000], *argv[64] = {(char *)(uintptr_t)LK_PROGRAM};
     int argc = 1;
     snprintf(copy, sizeof copy, "%s", words);
@@ -76,10 +97,8 @@ static inline pid_t start(const char *words) {
     free(before);
     pid_t child = fork();
     assert_true(child >= 0);
-    if (child) return child;
-    if (chdir(folder) != 0 || !freopen(".said", "w", stderr) || !freopen(".printed", "w", stdout)) _exit(99);
-    execv(LK_PROGRAM, argv);
-    _exit(98);
+    if (child == 0) become(argv, halt_at);
+    return child;
 }
 
 static inline int wait_for(pid_t child) {
@@ -89,19 +108,31 @@ static inline int wait_for(pid_t child) {
     return status_of(status);
 }
 
-static inline void nap(double seconds) { usleep((useconds_t)(1e6 * seconds)); }
+/* The program with `words`, sent `signal` when it has made a file whose path is like `file`, neither earlier nor later,
+ * however fast it is; its exit status, or minus the signal. */
+static inline int stopped_at(const char *file, const char *words, int signal) {
+    int status;
+    pid_t child = start(words, file);
+    assert_true(waitpid(child, &status, WUNTRACED) == child);
+    if (!WIFSTOPPED(status)) {
+        read_text(".said", said, sizeof said);
+        fail_msg("never made '%s'; status %d, said: %s", file, status_of(status), said);
+    }
+    kill(child, signal);
+    kill(child, SIGCONT);
+    return wait_for(child);
+}
 
-/* Until a shell's test of something in the folder holds, or 60 s have passed, or the program has ended. */
+/* Until a shell's test of something in the folder holds, for as long as the program lives. */
 static inline bool until(pid_t child, const char *test) {
     char line[1000];
     snprintf(line, sizeof line, "cd '%s' && { %s; } >/dev/null 2>&1", folder, test);
-    for (int i = 0; i < 1200; i++) {
-        if (system(line) == 0) return true;
-        siginfo_t info = {0};
+    siginfo_t info = {0};
+    while (system(line) != 0) {
         if (waitid(P_PID, (id_t)child, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == child) return false;
-        nap(0.05);
+        usleep(50000);
     }
-    return false;
+    return true;
 }
 
 /* The last run ended with `status` and said `words`. */

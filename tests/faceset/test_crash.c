@@ -82,18 +82,22 @@ static void test_killed(void **state) {
             write_until_killed(path, ends[1]);
         }
         close(ends[1]);
-        usleep(2000 + lk_rng_below(&r, 40000));
+        char bytes[4096];
+        ssize_t n;
+        for (int commits = round % 3; commits > 0; commits--) /* so many, then somewhere in the next */
+            if ((n = read(ends[0], bytes, 1)) > 0) reported += n * BATCH;
+        usleep(lk_rng_below(&r, 20000));
         kill(child, SIGKILL);
         int status;
         assert_true(waitpid(child, &status, 0) == child && WIFSIGNALED(status));
-        char bytes[4096];
-        for (ssize_t n; (n = read(ends[0], bytes, sizeof bytes)) > 0;) reported += n * BATCH;
+        while ((n = read(ends[0], bytes, sizeof bytes)) > 0) reported += n * BATCH;
         close(ends[0]);
         int64_t there = check_whole(path);
         /* the last commit may have been killed between its end and its report */
         assert_true(there >= reported && there <= reported + BATCH && there % BATCH == 0);
         reported = there;
     }
+    assert_true(reported >= 30 * BATCH);
     free(path);
     test_remove_folder(folder);
 }

@@ -13,9 +13,10 @@
 /* LIKENESS_EDITS=1000 for the long run. */
 static int edits = 250;
 
-/* What the child has reported; shared with the parent. */
+/* Shared by child and parent. */
 typedef struct diary {
-    volatile int done; /* edits that were reported */
+    volatile int done; /* edits that the child has reported */
+    int most;          /* it waits to be killed when it has done so many */
 } diary;
 
 /* The state that a sequence of edits leads to. */
@@ -89,6 +90,7 @@ static void edit_until_killed(const char *path, diary *d, int from) {
     lk_faceset *s = lk_faceset_open(path, true, &err);
     if (!s) _exit(2);
     for (int n = from; n < edits; n++) {
+        while (n == d->most) pause();
         if (!perform(s, n, &err)) _exit(3);
         d->done = n + 1;
         if (n % 40 == 39) { /* some die while closing or opening */
@@ -189,11 +191,13 @@ static void test_edits(void **state) {
     lk_rng r = lk_rng_make(5, 6);
     int done = 0, kills = 0;
     while (done < edits) {
+        int more = done + (int)lk_rng_below(&r, 12);
         d->done = done;
+        d->most = more + 6;
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) edit_until_killed(path, d, done);
-        int status, more = done + (int)lk_rng_below(&r, 12);
+        int status;
         bool over = false; /* by itself */
         while (!over && d->done < more && d->done < edits) {
             over = waitpid(child, &status, WNOHANG) == child;

