@@ -33,7 +33,8 @@ MODELS = {
 # Options of `train`, batch. Both multiply in the same precision, which favours that of 2019: it says float32.
 RECIPES = {"2019": (["--recipe", "classic", "--precision", "auto"], 8), "today": ([], 8)}
 QUALITY = {"src_ssim": "SSIM of src", "dst_ssim": "SSIM of dst", "swap_src": "likeness to src"}
-ROWS, CELL, STEP = 4, 128, 130  # of the sheet; cells of previews of 128 pixels and less
+DRAWN = (1, 3, 4)  # columns of a preview: src and dst drawn again, the swap
+ROWS, CELL, STEP = 3, 128, 130  # of the sheet; cells of previews of 128 pixels and less
 
 
 def run(*words):
@@ -117,17 +118,17 @@ def table(rows, args):
 
 
 def sheet(args, rows):
-    """A row for each training: dst and its swap, of the same faces, cut from the previews."""
+    """A row for each training, of the same faces: src and dst drawn again, and the swap, cut from the previews."""
     with tempfile.TemporaryDirectory() as work:
         strips = []
         for r in rows:
             preview = Path(r["folder"]) / "preview/preview.png"
             strip = Path(work) / f"{len(strips)}.png"
             cells = [f"[0]crop={CELL}:{CELL}:{column * STEP}:{row * STEP}[{row}_{column}]" for row in range(ROWS)
-                     for column in (2, 4)]
-            labels = "".join(f"[{row}_{column}]" for row in range(ROWS) for column in (2, 4))
+                     for column in DRAWN]
+            labels = "".join(f"[{row}_{column}]" for row in range(ROWS) for column in DRAWN)
             run("ffmpeg", "-v", "error", "-y", "-i", preview, "-filter_complex",
-                ";".join(cells) + f";{labels}hstack=inputs={2 * ROWS}", strip)
+                ";".join(cells) + f";{labels}hstack=inputs={len(DRAWN) * ROWS}", strip)
             strips.append(strip)
         inputs = [w for s in strips for w in ("-i", s)]
         stack = ["-filter_complex", f"vstack=inputs={len(strips)}"] if len(strips) > 1 else []
@@ -171,7 +172,7 @@ def main():
             (args.out / "models.md").write_text("\n".join(table(rows, args)) + "\n")
     sheet(args, rows)
     print("\n".join(table(rows, args)))
-    print(f"\n{args.out}/models.md, models.json, models.png: a row for each training, dst and its swap; MODEL-RECIPE.png: its best "
+    print(f"\n{args.out}/models.md, models.json, models.png: a row for each training, src and dst drawn again and the swap; MODEL-RECIPE.png: its best "
           "and worst swaps")
 
 
