@@ -24,32 +24,20 @@ static void made(const char *path) {
     void *symbol = dlsym(RTLD_NEXT, name);                                                                             \
     memcpy(&next, &symbol, sizeof next);
 
-typedef int (*open_type)(const char *, int, ...);
-
-static int opened(const char *name, const char *path, int flags, va_list args) {
-    NEXT(open_type, name)
+int open(const char *path, int flags, ...) {
+    typedef int (*type)(const char *, int, ...);
+    NEXT(type, "open")
     bool makes = flags & O_CREAT;
-    mode_t mode = makes ? va_arg(args, mode_t) : 0;
-    int fd = next(path, flags, mode);
+    va_list args;
+    va_start(args, flags);
+    int fd = next(path, flags, makes ? va_arg(args, mode_t) : 0);
+    va_end(args);
     if (makes && fd >= 0) made(path);
     return fd;
 }
 
-int open(const char *path, int flags, ...) {
-    va_list args;
-    va_start(args, flags);
-    int fd = opened("open", path, flags, args);
-    va_end(args);
-    return fd;
-}
-
-int open64(const char *path, int flags, ...) {
-    va_list args;
-    va_start(args, flags);
-    int fd = opened("open64", path, flags, args);
-    va_end(args);
-    return fd;
-}
+int open64(const char *path, int flags, ...)
+    __attribute__((alias("open"))); /* the same where files have 64 bits anyway */
 
 int rename(const char *from, const char *to) {
     typedef int (*type)(const char *, const char *);

@@ -152,9 +152,9 @@ static void bfloat16_is_close(void **state) {
     lk_nn_free(n);
 }
 
-/* Twelve steps lower the losses as far as with full states: they are at least `least` of those; and what is taken out of
- * one network goes on in another to the same bits. */
-static void check_states(lk_nn_states states, double least) {
+/* Twelve steps lower the losses as far as with full states: they are at least `least` of those; the optimizer takes less
+ * than one of so many `parts` of its memory; and what is taken out of one network goes on in another to the same bits. */
+static void check_states(lk_nn_states states, double least, size_t parts) {
     lk_nn_options full = {.train = true, .precision = LK_NN_BF16}, few = full;
     few.optimizer_memory = states;
     lk_nn_exec *e = trained(&full, 2, 32, 12), *n = trained(&few, 2, 32, 12);
@@ -162,6 +162,7 @@ static void check_states(lk_nn_states states, double least) {
         double p = (double)lk_nn_loss_value(n, i), q = (double)lk_nn_loss_value(e, i);
         if (!(p > least * q && p < 1.03 * q)) fail_msg("loss %s: %g, with full states %g", lk_nn_loss_name(e, i), p, q);
     }
+    assert_true(parts * lk_nn_memory_of(n).optimizer < lk_nn_memory_of(e).optimizer);
     lk_nn_free(e);
     e = trained(&few, 2, 32, 0);
     for (int i = 0; i < lk_nn_param_count(n); i++)
@@ -185,11 +186,10 @@ static void check_states(lk_nn_states states, double least) {
 /* Short states leave three eighths of the optimizer's memory to what has them. */
 static void short_states_train_as_well(void **state) {
     (void)state;
-    check_states(LK_NN_STATES_SHORT, 0.97);
+    check_states(LK_NN_STATES_SHORT, 0.97, 2);
     lk_nn_options full = {.train = true, .precision = LK_NN_BF16}, few = full;
     few.optimizer_memory = LK_NN_STATES_SHORT;
     lk_nn_exec *e = trained(&full, 2, 32, 2), *n = trained(&few, 2, 32, 2);
-    assert_true(2 * lk_nn_memory_of(n).optimizer < lk_nn_memory_of(e).optimizer);
     for (int i = 0; i < lk_nn_param_count(n); i++) {
         double first = difference(n, e, i, LK_NN_MOMENT1), second = difference(n, e, i, LK_NN_MOMENT2);
         if (!(first < 0.1 && second < 0.03))
@@ -202,13 +202,7 @@ static void short_states_train_as_well(void **state) {
 /* Factored states leave 1.25 of 8 bytes. Their steps are others; here they learn faster. */
 static void factored_states_train_as_well(void **state) {
     (void)state;
-    check_states(LK_NN_STATES_FACTORED, 0);
-    lk_nn_options full = {.train = true, .precision = LK_NN_BF16}, few = full;
-    few.optimizer_memory = LK_NN_STATES_FACTORED;
-    lk_nn_exec *e = trained(&full, 2, 32, 0), *n = trained(&few, 2, 32, 0);
-    assert_true(5 * lk_nn_memory_of(n).optimizer < lk_nn_memory_of(e).optimizer);
-    lk_nn_free(e);
-    lk_nn_free(n);
+    check_states(LK_NN_STATES_FACTORED, 0, 5);
 }
 
 /* In bfloat16 one thread and two come to the same bits. */
