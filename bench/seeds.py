@@ -5,13 +5,16 @@ float32.
 
     bench/seeds.py build/release/likeness --src A.faces --dst B.faces [--seeds 5] [--iterations 3000] [--out DIR]
 
+As many trainings run side by side as there are processors, each on one, which takes less time in all than one after the other.
 Goes on where it was stopped. Writes seeds.md and seeds.json into DIR (build/seeds); status 1 when a figure lies outside."""
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -40,9 +43,9 @@ def train(args, way, seed):
     if judged(folder, args.iterations) is None:
         words = [args.likeness, "train", folder, "--src", *args.src, "--dst", *args.dst, "--model", args.model, "--batch",
                  args.batch, "--holdout", 5, "--seed", seed, "--evaluate-every", args.iterations, "--iterations",
-                 args.iterations, "--json", *WAYS[way]]
+                 args.iterations, "--threads", 1, "--json", *WAYS[way]]
         if subprocess.run([str(w) for w in words], stdout=subprocess.DEVNULL).returncode != 0:
-            sys.exit(f"failed: {' '.join(map(str, words))}")
+            raise RuntimeError(f"failed: {' '.join(map(str, words))}")
     return judged(folder, args.iterations)
 
 
@@ -75,10 +78,14 @@ def main():
     p.add_argument("--out", type=Path, default=HERE.parent / "build/seeds")
     args = p.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    rows = {way: [] for way in WAYS}
-    for seed in range(1, args.seeds + 1):  # a seed of each way, then the next: what is there early can be compared
-        for way in WAYS:
-            rows[way].append(train(args, way, seed))
+    # A seed of each way, then the next: what is there early can be compared.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = [(way, pool.submit(train, args, way, seed)) for seed in range(1, args.seeds + 1) for way in WAYS]
+        try:
+            rows = {way: [j.result() for w, j in jobs if w == way] for way in WAYS}
+        except RuntimeError as e:
+            pool.shutdown(cancel_futures=True)
+            sys.exit(str(e))
     lines, outside = table(rows, args)
     (args.out / "seeds.json").write_text(json.dumps(rows, indent=2) + "\n")
     (args.out / "seeds.md").write_text("\n".join(lines) + "\n")
