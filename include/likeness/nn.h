@@ -172,7 +172,7 @@ bool lk_nn_has_bf16(void);
 typedef enum lk_nn_states {
     LK_NN_STATES_FULL,  /* float32: 8 bytes a number */
     LK_NN_STATES_SHORT, /* 3 bytes: 8 bits and a scale for each 1024, and bfloat16, both rounded stochastically; of the
-                              weights of layers that multiply in bfloat16, the others stay full */
+                              weights of layers that are products of our own, the others stay full */
     LK_NN_STATES_FACTORED, /* 1.25 bytes: the first state as in SHORT, of the second the means of each row and column of
                               32×32 weights (Adafactor, Shazeer and Stern 2018); of the same weights */
 } lk_nn_states;
@@ -185,11 +185,12 @@ typedef enum lk_nn_device {
 /* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
 bool lk_nn_has_gpu(char *name, lk_error *err);
 
-/* How a convolution 3×3 is computed in bfloat16 where there is a choice: tests and timing say. */
+/* How a convolution 3×3 is computed in training where there is a choice: tests and timing say. */
 typedef enum lk_nn_way {
-    LK_NN_FASTEST, /* as timed by lk_nn_tune, or by a rule */
-    LK_NN_TAPS,    /* tap by tap */
-    LK_NN_WINOGRAD /* by Winograd's transform */
+    LK_NN_FASTEST,  /* as timed by lk_nn_tune, or by a rule */
+    LK_NN_TAPS,     /* tap by tap */
+    LK_NN_WINOGRAD, /* by Winograd's transform */
+    LK_NN_LIBRARY   /* in float32: by what does the layers of inference, and all layers where there is no AVX2 */
 } lk_nn_way;
 
 typedef struct lk_nn_options {

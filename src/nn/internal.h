@@ -86,7 +86,8 @@ typedef struct lk_tensor {
     /* From here on: of the executor. */
     bool needs_gradient, pinned, scratch;
     bool narrow;   /* bfloat16 */
-    uint8_t tiled; /* weights, and their gradients, in the backend's blocks of bfloat16 matrices: how, 0: not */
+    uint8_t tiled; /* weights, and their gradients, in the backend's blocks of matrices: how, 0: not */
+    bool whole;    /* such weights are float32 numbers, not their two halves */
     size_t bytes;
     void *layout;    /* the backend's own; NULL: channels-last float32 */
     int first, last; /* steps of its life; first < 0: never used */
@@ -167,6 +168,8 @@ typedef struct lk_backend {
     bool (*narrow_device)(void);
     /* Marks the nodes that multiply bfloat16 numbers, and weights kept for that in a form of the backend's own. */
     void (*choose_narrow)(lk_nn_exec *e);
+    /* The same for training in float32: weights in a form of the backend's own. NULL: there is none. */
+    void (*choose_exact)(lk_nn_exec *e);
     /* Does this node only move or combine numbers, and take and give either type? */
     bool (*any_type)(const lk_nn_exec *e, const lk_node *n);
     /* Choose algorithms and layouts; set node->scratch, and layout and bytes of parameters. No data yet. */

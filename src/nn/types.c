@@ -114,7 +114,12 @@ bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
     e->narrow = e->options.precision == LK_NN_BF16 ||
                 (e->options.precision == LK_NN_AUTO && e->options.train && e->backend->narrow_device());
-    if (!e->narrow) return true;
+    if (!e->narrow) {
+        if (!e->options.train || !e->backend->choose_exact) return true;
+        e->backend->choose_exact(e);
+        update_at_once(e);
+        return true;
+    }
     e->backend->choose_narrow(e);
     facts *f = lk_alloc((size_t)(g->tensor_count + 2 * g->node_count), sizeof *f, err);
     bool *any = lk_alloc((size_t)g->node_count, sizeof *any, err);

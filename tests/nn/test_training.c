@@ -4,7 +4,7 @@
 #include <malloc.h>
 #include <math.h>
 
-#include "likeness/nn.h"
+#include "cpu/cpu.h"
 
 #define SIDE 16
 
@@ -154,8 +154,8 @@ static void bfloat16_is_close(void **state) {
 
 /* Twelve steps lower the losses as far as with full states: they are at least `least` of those; the optimizer takes less
  * than one of so many `parts` of its memory; and what is taken out of one network goes on in another to the same bits. */
-static void check_states(lk_nn_states states, double least, size_t parts) {
-    lk_nn_options full = {.train = true, .precision = LK_NN_BF16}, few = full;
+static void check_states_in(lk_nn_precision precision, lk_nn_states states, double least, size_t parts) {
+    lk_nn_options full = {.train = true, .precision = precision}, few = full;
     few.optimizer_memory = states;
     lk_nn_exec *e = trained(&full, 2, 32, 12), *n = trained(&few, 2, 32, 12);
     for (int i = 0; i < lk_nn_loss_count(e); i++) {
@@ -183,6 +183,12 @@ static void check_states(lk_nn_states states, double least, size_t parts) {
     lk_nn_free(n);
 }
 
+/* Float32 layers that are not our own keep full states. */
+static void check_states(lk_nn_states states, double least, size_t parts) {
+    check_states_in(LK_NN_BF16, states, least, parts);
+    if (lk_matrix_ways_f32()) check_states_in(LK_NN_F32, states, least, parts);
+}
+
 /* Short states leave three eighths of the optimizer's memory to what has them. */
 static void short_states_train_as_well(void **state) {
     (void)state;
@@ -205,17 +211,20 @@ static void factored_states_train_as_well(void **state) {
     check_states(LK_NN_STATES_FACTORED, 0, 5);
 }
 
-/* In bfloat16 one thread and two come to the same bits. */
+/* One thread and two come to the same bits. */
 static void threads_do_not_matter(void **state) {
     (void)state;
-    lk_nn_options one = {.train = true, .precision = LK_NN_BF16, .threads = 1}, two = one;
-    two.threads = 2;
-    lk_nn_exec *a = trained(&one, 2, 24, 3), *b = trained(&two, 2, 24, 3);
-    for (int i = 0; i < lk_nn_param_count(a); i++)
-        for (int slot = LK_NN_VALUE; slot <= LK_NN_MOMENT2; slot++)
-            if (difference(a, b, i, (lk_nn_slot)slot) != 0) fail_msg("%s differs", lk_nn_param_name(a, i));
-    lk_nn_free(a);
-    lk_nn_free(b);
+    for (int precision = LK_NN_F32; precision <= LK_NN_BF16; precision++) {
+        if (precision == LK_NN_F32 && !lk_matrix_ways_f32()) continue;
+        lk_nn_options one = {.train = true, .precision = precision, .threads = 1}, two = one;
+        two.threads = 2;
+        lk_nn_exec *a = trained(&one, 2, 24, 3), *b = trained(&two, 2, 24, 3);
+        for (int i = 0; i < lk_nn_param_count(a); i++)
+            for (int slot = LK_NN_VALUE; slot <= LK_NN_MOMENT2; slot++)
+                if (difference(a, b, i, (lk_nn_slot)slot) != 0) fail_msg("%s differs", lk_nn_param_name(a, i));
+        lk_nn_free(a);
+        lk_nn_free(b);
+    }
 }
 
 int main(void) {

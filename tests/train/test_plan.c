@@ -152,7 +152,7 @@ static void test_measured(void **state) {
          {.arch = LK_ARCH_SAE, .ae_dims = 32, .ed_ch_dims = 21, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
          8,
          LK_NN_F32,
-         0.7},
+         0.85},
         {"--model h64 --lighter --batch 4",
          {.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .lighter = true, .learn_mask = true},
          4,

@@ -4,7 +4,6 @@
 #include <string.h>
 
 static const lk_cpu_op onednn = {lk_onednn_prepare, lk_onednn_bind, lk_onednn_run, lk_onednn_release};
-static const lk_cpu_op matrix = {lk_matrix_prepare, NULL, lk_matrix_run, lk_matrix_release};
 #define RUN(function)                                                                                                  \
     { NULL, NULL, function, NULL }
 
@@ -65,7 +64,7 @@ static const lk_cpu_op table[LK_OP_COUNT] = {
 };
 
 static const lk_cpu_op *row(const lk_nn_exec *e, const lk_node *n) {
-    if (e->narrow && lk_matrix_does(e, n)) return &matrix;
+    if (lk_matrix_does(e, n)) return e->narrow ? &lk_matrix_op : &lk_matrix_op_f32;
     switch (n->op) {
     case LK_OP_CONV:
     case LK_OP_CONV_TRANSPOSED:
@@ -154,6 +153,13 @@ static void choose_narrow(lk_nn_exec *e) {
     }
 }
 
+/* In float32, where this processor multiplies it fast enough. */
+static void choose_exact(lk_nn_exec *e) {
+    if (!lk_matrix_ways_f32() || e->options.way == LK_NN_LIBRARY) return;
+    lk_matrix_choose(e);
+    lk_cpu_fuse(e);
+}
+
 static void *allocate(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }
 
 /* Channels-last ↔ [n, c, h, w]. */
@@ -192,6 +198,7 @@ const lk_backend lk_backend_cpu = {
     .close = lk_onednn_close,
     .narrow_device = lk_nn_has_bf16,
     .choose_narrow = choose_narrow,
+    .choose_exact = choose_exact,
     .any_type = any_type,
     .prepare = prepare,
     .bind = bind,

@@ -1,4 +1,5 @@
-/* The executor for processors: convolutions and dense layers by oneDNN, the rest by loops of our own. */
+/* The executor for processors: layers in training by products of our own, those of pretrained networks by oneDNN, the rest by
+ * loops. */
 #ifndef LIKENESS_NN_CPU_H
 #define LIKENESS_NN_CPU_H
 
@@ -50,16 +51,19 @@ size_t lk_onednn_layout_bytes(const void *layout);
 /* fuse.c: after lk_matrix_choose */
 void lk_cpu_fuse(lk_nn_exec *e);
 
-/* matrix.c: layers that are done in bfloat16 by our own products */
+/* matrix.c: layers that are done by our own products, of bfloat16 or of float32 numbers */
 void lk_matrix_choose(lk_nn_exec *e); /* marks their weights, and tells each node of a layer which those are */
 bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n);
 bool lk_matrix_spreads(const lk_nn_exec *e, const lk_node *n); /* can depth-to-space be part of it? */
-bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err);
-bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err);
-void lk_matrix_release(lk_node *n);
-bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
 /* Between memory of tiled weights, their moments or gradients, and [n, c, h, w]. */
 bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool upload);
+
+/* matrix_layer.c: of either type. Ways: what multiplies the blocks; NULL: plain C, which others outdo. */
+extern const lk_cpu_op lk_matrix_op, lk_matrix_op_f32;
+bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_matrix_adam_f32(lk_nn_exec *e, lk_node *n, lk_error *err);
+const char *lk_matrix_ways(void);
+const char *lk_matrix_ways_f32(void);
 
 /* tune.c: a convolution 3×3 of stride 1, and the processor's seconds for each of its passes (forward, the data's gradient,
  * the weights' gradient) in each way (tap by tap, Winograd). */
@@ -67,6 +71,7 @@ bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool uplo
 #define LK_WAYS   2
 typedef struct lk_timed_layer {
     int n, c, h, w, o, oh, ow, top, left, threads;
+    bool exact; /* float32 */
     double seconds[LK_PASSES][LK_WAYS];
 } lk_timed_layer;
 bool lk_tune_find(lk_timed_layer *l); /* fills in the seconds; false: it was not timed */

@@ -260,7 +260,7 @@ LK_HOT static void adam(float *p, const float *g, float *m, float *v, size_t n, 
 bool lk_cpu_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_tensor *p = &e->g.tensors[n->in[0]], *g = &e->g.tensors[n->in[1]];
-    if (p->tiled) return lk_matrix_adam(e, n, err);
+    if (p->tiled) return p->whole ? lk_matrix_adam_f32(e, n, err) : lk_matrix_adam(e, n, err);
     adam((float *)(void *)p->data, (const float *)(const void *)g->data, (float *)(void *)p->moment1,
          (float *)(void *)p->moment2, p->bytes / sizeof(float), &e->adam, e->adam_rate);
     return true;

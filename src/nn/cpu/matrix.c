@@ -1,10 +1,11 @@
-/* Convolutions and dense layers in bfloat16: which layers are done here and not by oneDNN, how their weights are kept, and
- * the shapes that all three passes share. The forward pass and the data's gradient are in matrix_product.c, the weights'
- * gradient with its update in matrix_gradient.c.
+/* Convolutions and dense layers by products of our own: which layers are done here and not by oneDNN, how their weights are
+ * kept, and the shapes that all three passes share. What depends on the type that is multiplied is in matrix_layer.c, the
+ * forward pass and the data's gradient in matrix_product.c, the weights' gradient with its update in matrix_gradient.c.
  *
- * Weights are blocks of 32 outputs by 32 inputs, [o/32][c/32][tap], each laid out as tile.h's B: first the upper halves of
- * all numbers, which is what the layers multiply, then their lower halves, which only Adam sees. Gradients and moments are
- * float32 in the same order of blocks. Nothing is reordered in a step but on its way through the first cache. */
+ * Weights are blocks of 32 outputs by 32 inputs, [o/32][c/32][tap], each laid out as tile.h's B: of bfloat16 layers first the
+ * upper halves of all numbers, which is what is multiplied, then their lower halves, which only Adam sees; of float32 layers
+ * the numbers. Gradients and moments are float32 in the same order of blocks. Nothing is reordered in a step but on its way
+ * through the first cache. */
 #include "matrix.h"
 #include "factored.h"
 #include "short.h"
@@ -83,7 +84,7 @@ lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n) {
 static bool suits(const lk_nn_exec *e, const lk_node *n) {
     const lk_nn_conv_options *o = &n->a.conv;
     lk_nn_shape w = lk_cpu_shape(e, n->weights);
-    if (e->g.tensors[n->weights].kind != LK_PARAM || !n->narrow) return false;
+    if (e->g.tensors[n->weights].kind != LK_PARAM || n->narrow != e->narrow) return false;
     if (is_dense(n->op)) return true;
     return o->groups == 1 && o->dilation == 1 && o->stride <= 2 && w.h <= LK_WIDEST && w.w <= LK_WIDEST;
 }
@@ -151,36 +152,6 @@ lk_field lk_field_forward(const lk_layer *l) {
     return f;
 }
 
-/* One row of one part. */
-static void fill_row(const lk_field *f, const lk_bf16 *from, lk_bf16 *to, int n, int part, int row) {
-    int y = row * f->step + part / f->step - f->top;
-    size_t used = (size_t)f->c * sizeof *to, spare = (f->pixel - (size_t)f->c) * sizeof *to;
-    for (int column = 0; column < f->columns; column++, to += f->pixel) {
-        int x = column * f->step + part % f->step - f->left;
-        if (y < 0 || y >= f->h || x < 0 || x >= f->w) {
-            memset(to, 0, used + spare);
-            continue;
-        }
-        memcpy(to, from + (((size_t)n * (size_t)f->h + (size_t)y) * (size_t)f->w + (size_t)x) * (size_t)f->c, used);
-        if (spare) memset(to + f->c, 0, spare);
-    }
-}
-
-void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to) {
-    const lk_unfolding *u = f->u;
-    int parts = f->step * f->step, all = f->n * parts * f->rows;
-#pragma omp parallel for
-    for (int i = 0; i < all; i++) {
-        int row = i % f->rows, part = i / f->rows % parts, n = i / f->rows / parts;
-        size_t at = (size_t)n * f->sample + (size_t)part * f->part + (size_t)row * (size_t)f->columns * f->pixel;
-        if (u)
-            lk_unfold(u, from + (size_t)n * (size_t)(u->h * u->w * u->c), row * u->columns, u->columns, f->pixel,
-                      to + at);
-        else
-            fill_row(f, from, to + at, n, part, row);
-    }
-}
-
 void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets) {
     for (int b = 0; b < l->cb; b++)
         for (int y = 0; y < l->kh; y++)
@@ -199,24 +170,14 @@ static lk_layer weights_shape(const lk_tensor *t) {
     return l;
 }
 
-/* How a tensor's numbers are kept: weights in two halves, moments short or factored, everything else as float32. */
+/* How a tensor's numbers are kept: weights that are multiplied as bfloat16 in two halves, moments short or factored, everything else as float32. */
 typedef enum form { HALVES, WHOLE, SHORT_FIRST, SHORT_SECOND, FACTORED_SECOND } form;
-
-/* Short first moments: all codes, then the scales of all blocks. */
-static float *scales_of(const lk_tensor *w) { return (float *)(void *)(w->moment1 + w->bytes / sizeof(float)); }
-
-/* Factored second moments: so many bytes of `numbers`, and those of the block at `at`. */
-static size_t factored_bytes(size_t numbers) { return numbers / LK_TILE * LK_FACTORS * sizeof(float); }
-static float *factors_at(const lk_tensor *w, size_t at) {
-    return (float *)(void *)w->moment2 + at / LK_TILE * LK_FACTORS;
-}
-static bool is_factored(const lk_tensor *w) { return w->moment_bytes[1] == factored_bytes(w->bytes / sizeof(float)); }
 
 static form form_of(const lk_tensor *t, const char *data) {
     if (t->kind != LK_PARAM) return WHOLE;
-    if (data == t->data) return HALVES;
+    if (data == t->data) return t->whole ? WHOLE : HALVES;
     if (!t->moment_bytes[0]) return WHOLE;
-    return data == t->moment1 ? SHORT_FIRST : is_factored(t) ? FACTORED_SECOND : SHORT_SECOND;
+    return data == t->moment1 ? SHORT_FIRST : lk_is_factored(t) ? FACTORED_SECOND : SHORT_SECOND;
 }
 
 /* The block at `at`, in the order of gradients. */
@@ -231,11 +192,11 @@ static void load_block(const lk_tensor *t, const char *data, form f, size_t at, 
     else if (f == WHOLE)
         memcpy(block, (const float *)(const void *)data + at, LK_TILE * sizeof *block);
     else if (f == SHORT_FIRST)
-        lk_short_decode((const uint8_t *)data + at, scales_of(t)[at / LK_SHORT], block);
+        lk_short_decode((const uint8_t *)data + at, lk_scales_of(t)[at / LK_SHORT], block);
     else if (f == SHORT_SECOND)
         lk_short_decode_second(high, block);
     else
-        lk_factored_decode(factors_at(t, at), block);
+        lk_factored_decode(lk_factors_at(t, at), block);
 }
 
 static void store_block(const lk_tensor *t, char *data, form f, size_t at, const float *block) {
@@ -249,11 +210,11 @@ static void store_block(const lk_tensor *t, char *data, form f, size_t at, const
     else if (f == WHOLE)
         memcpy((float *)(void *)data + at, block, LK_TILE * sizeof *block);
     else if (f == SHORT_FIRST)
-        scales_of(t)[at / LK_SHORT] = lk_short_encode(block, 0, (uint8_t *)data + at);
+        lk_scales_of(t)[at / LK_SHORT] = lk_short_encode(block, 0, (uint8_t *)data + at);
     else if (f == SHORT_SECOND)
         lk_short_encode_second(block, 0, high);
     else
-        lk_factored_encode(block, factors_at(t, at));
+        lk_factored_encode(block, lk_factors_at(t, at));
 }
 
 /* Where row o, column c of block (ob, cb, tap) is in [n, c, h, w]; −1: nowhere, it fills up the block. */
@@ -294,101 +255,19 @@ bool lk_matrix_exchange(const lk_tensor *t, char *data, float *values, bool uplo
     return true;
 }
 
-/* ---- Updating -------------------------------------------------------------------------------------------- */
-
-static void update(const lk_nn_exec *e, const lk_tensor *w, const lk_tile_ops *ops, size_t at, const float *gradient) {
-    lk_tile_adam a = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
-    lk_bf16 *high = (lk_bf16 *)(void *)w->data;
-    int16_t *low = (int16_t *)(void *)(high + w->bytes / sizeof(float));
-    if (!w->moment_bytes[0]) {
-        ops->adam(gradient, high + at, low + at, (float *)(void *)w->moment1 + at, (float *)(void *)w->moment2 + at,
-                  &a);
-        return;
-    }
-    float m[LK_SHORT], v[LK_SHORT], *scale = scales_of(w) + at / LK_SHORT;
-    uint8_t *first = (uint8_t *)w->moment1 + at;
-    lk_bf16 *second = (lk_bf16 *)(void *)w->moment2 + at;
-    lk_short_decode(first, *scale, m);
-    bool factored = is_factored(w);
-    if (factored) {
-        lk_factored_update(factors_at(w, at), gradient, a.beta2);
-        lk_factored_decode(factors_at(w, at), v);
-        a.beta2 = 1; /* these are this step's */
-    } else {
-        lk_short_decode_second(second, v);
-    }
-    ops->adam(gradient, high + at, low + at, m, v, &a);
-    uint32_t seed = ((uint32_t)e->steps + 1) * 0x9e3779b1u + (uint32_t)at * 2;
-    *scale = lk_short_encode(m, seed | 1, first);
-    if (!factored) lk_short_encode_second(v, (seed + LK_SHORT) | 1, second);
-}
-
-void lk_matrix_give(const lk_nn_exec *e, const lk_node *n, const lk_tile_ops *ops, size_t at, const float *gradient) {
-    if (n->updates) {
-        update(e, &e->g.tensors[n->weights], ops, at, gradient);
-        return;
-    }
-    float *to = lk_cpu_data(e, n->out[0]) + at;
-    for (int i = 0; i < LK_TILE; i++) to[lk_tile_float_at(i / 32, i % 32)] = gradient[i];
-}
-
-bool lk_matrix_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    (void)err;
-    const lk_tensor *p = &e->g.tensors[n->in[0]];
-    const float *g = lk_cpu_data(e, n->in[1]);
-    size_t numbers = p->bytes / sizeof(float);
-    const lk_tile_ops *ops = lk_tile_best();
-#pragma omp parallel for
-    for (size_t at = 0; at < numbers; at += LK_TILE) {
-        float block[LK_TILE];
-        for (int i = 0; i < LK_TILE; i++) block[i] = g[at + lk_tile_float_at(i / 32, i % 32)];
-        update(e, p, ops, at, block);
-    }
-    return true;
-}
-
-/* ---- Preparing ------------------------------------------------------------------------------------------- */
-
-static void keep_weights(lk_nn_exec *e, const lk_node *n) {
+void lk_matrix_keep(lk_nn_exec *e, const lk_node *n) {
     lk_tensor *w = &e->g.tensors[n->weights];
     lk_layer l = weights_shape(w);
     w->bytes = lk_matrix_numbers(&l) * sizeof(float);
+    w->whole = !e->narrow;
     size_t numbers = w->bytes / sizeof(float);
     if (e->options.optimizer_memory != LK_NN_STATES_FULL) {
         w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
-        w->moment_bytes[1] =
-            e->options.optimizer_memory == LK_NN_STATES_FACTORED ? factored_bytes(numbers) : numbers * sizeof(lk_bf16);
+        w->moment_bytes[1] = e->options.optimizer_memory == LK_NN_STATES_FACTORED ? lk_factored_bytes(numbers)
+                                                                                  : numbers * sizeof(lk_bf16);
     }
     if (!lk_gives_weights(n->op)) return;
     lk_tensor *gradient = &e->g.tensors[n->out[0]];
     gradient->bytes = n->updates ? 0 : w->bytes;
     gradient->tiled = w->tiled;
-}
-
-bool lk_matrix_prepare(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    lk_matrix *m = lk_alloc(1, sizeof *m, err);
-    if (!m) return false;
-    n->state = m;
-    m->l = lk_layer_of(e, n);
-    m->ops = lk_tile_best();
-    m->threads = lk_threads();
-    keep_weights(e, n);
-    m->winograd = lk_winograd_suits(e, m, n);
-    if (m->winograd)
-        return lk_gives_weights(n->op) ? lk_winograd_prepare_gradient(e, n, m, err)
-                                       : lk_winograd_prepare_product(e, n, m, err);
-    return lk_gives_weights(n->op) ? lk_matrix_prepare_gradient(e, n, m, err) : lk_matrix_prepare_product(e, n, m, err);
-}
-
-bool lk_matrix_run(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    const lk_matrix *m = n->state;
-    if (m->winograd) return lk_gives_weights(n->op) ? lk_winograd_gradient(e, n, err) : lk_winograd_product(e, n, err);
-    return lk_gives_weights(n->op) ? lk_matrix_gradient(e, n, err) : lk_matrix_product(e, n, err);
-}
-
-void lk_matrix_release(lk_node *n) {
-    lk_matrix *m = n->state;
-    if (m) free(m->offsets);
-    free(m);
-    n->state = NULL;
 }

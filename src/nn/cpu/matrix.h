@@ -1,9 +1,29 @@
-/* Inside matrix*.c: a convolution or dense layer as products of bfloat16 matrices. */
+/* Inside matrix*.c: a convolution or dense layer as products of matrices of bfloat16 or float32 numbers (tile.h). */
 #ifndef LIKENESS_NN_MATRIX_H
 #define LIKENESS_NN_MATRIX_H
 
 #include "cpu.h"
+#include "factored.h"
 #include "tile.h"
+
+#define lk_field_fill                LK_OF(lk_field_fill)
+#define lk_unfold                    LK_OF(lk_unfold)
+#define lk_fold_row                  LK_OF(lk_fold_row)
+#define lk_matrix_give               LK_OF(lk_matrix_give)
+#define lk_matrix_adam               LK_OF(lk_matrix_adam)
+#define lk_matrix_op                 LK_OF(lk_matrix_op)
+#define lk_matrix_ways               LK_OF(lk_matrix_ways)
+#define lk_matrix_prepare_product    LK_OF(lk_matrix_prepare_product)
+#define lk_matrix_product            LK_OF(lk_matrix_product)
+#define lk_matrix_prepare_gradient   LK_OF(lk_matrix_prepare_gradient)
+#define lk_matrix_gradient           LK_OF(lk_matrix_gradient)
+#define lk_winograd_suits            LK_OF(lk_winograd_suits)
+#define lk_winograd_prepare_product  LK_OF(lk_winograd_prepare_product)
+#define lk_winograd_product          LK_OF(lk_winograd_product)
+#define lk_winograd_prepare_gradient LK_OF(lk_winograd_prepare_gradient)
+#define lk_winograd_gradient         LK_OF(lk_winograd_gradient)
+
+#define LK_TOGETHER ((int)(24576 / (LK_TILE * sizeof(lk_number)))) /* blocks of weights that stay in the first cache */
 
 /* How weights are cut into blocks: lk_tensor's tiled. Of a convolution with few channels on one side, a block of whose 32
  * would be almost empty, that side's channels of all taps are put together. */
@@ -75,7 +95,7 @@ static inline bool lk_gives_weights(lk_op op) {
 lk_layer lk_layer_of(const lk_nn_exec *e, const lk_node *n);
 lk_field lk_field_of(int n, int h, int w, int c, int step, int top, int left, int rows, int columns);
 lk_field lk_field_forward(const lk_layer *l); /* of the input, for the forward pass and the weights' gradient */
-void lk_field_fill(const lk_field *f, const lk_bf16 *from, lk_bf16 *to);
+void lk_field_fill(const lk_field *f, const lk_number *from, lk_number *to);
 void lk_matrix_offsets(const lk_layer *l, const lk_field *f, uint32_t *offsets); /* [cb][taps] */
 /* Blocks [ob][cb][taps]: where one begins, in numbers. */
 static inline size_t lk_matrix_block(const lk_layer *l, int ob, int cb, int tap) {
@@ -86,7 +106,7 @@ static inline size_t lk_matrix_numbers(const lk_layer *l) { return lk_matrix_blo
 /* unfold.c: `count` pixels of a sample's grid from one on, rows `pixel` numbers apart, of which all behind the channels are
  * 0; and the way back, the sum of what all pixels of the grid say of one row
  * of the picture. */
-void lk_unfold(const lk_unfolding *u, const lk_bf16 *picture, int first, int count, size_t pixel, lk_bf16 *to);
+void lk_unfold(const lk_unfolding *u, const lk_number *picture, int first, int count, size_t pixel, lk_number *to);
 void lk_fold_row(const lk_unfolding *u, const float *grid, int y, float *row);
 
 /* sink.c: of a node's result; a forward pass copies its bias. Bias, activation and, if it is wanted, bfloat16 for a block
@@ -95,6 +115,20 @@ lk_sink lk_sink_of(const lk_nn_exec *e, const lk_node *n, const lk_layer *l, flo
 const char *lk_sink_finish(const lk_sink *s, float *c, int first, lk_bf16 *narrow);
 static inline size_t lk_sink_row(const lk_sink *s) { return 32 * (s->narrow ? sizeof(lk_bf16) : sizeof(float)); }
 void lk_sink_pixel(const lk_sink *s, const char *row, int n, int y, int x, int first, int count);
+
+/* matrix.c: sets bytes and forms of a layer's weights, their gradient and their moments. Short first moments: all codes, then
+ * the scales of all blocks. Factored second moments: so many bytes of `numbers`, and those of the block at `at`. */
+void lk_matrix_keep(lk_nn_exec *e, const lk_node *n);
+static inline float *lk_scales_of(const lk_tensor *w) {
+    return (float *)(void *)(w->moment1 + w->bytes / sizeof(float));
+}
+static inline size_t lk_factored_bytes(size_t numbers) { return numbers / LK_TILE * LK_FACTORS * sizeof(float); }
+static inline float *lk_factors_at(const lk_tensor *w, size_t at) {
+    return (float *)(void *)w->moment2 + at / LK_TILE * LK_FACTORS;
+}
+static inline bool lk_is_factored(const lk_tensor *w) {
+    return w->moment_bytes[1] == lk_factored_bytes(w->bytes / sizeof(float));
+}
 
 /* The gradient of one block, `at` numbers into the weights, [32 outputs][32 inputs]: Adam is applied at once where nothing else
  * adds to it, else it is kept. */

@@ -6,7 +6,8 @@
 
 #include "matrix.h"
 
-#define MOST_BLOCKS ((LK_THIN * LK_WIDEST * LK_WIDEST + 31) / 32) /* of an unfolded pixel's channels */
+#define MOST_STEPS  ((int)(32768 / (LK_TILE * sizeof(lk_number)))) /* of pixels, in the first cache */
+#define MOST_BLOCKS ((LK_THIN * LK_WIDEST * LK_WIDEST + 31) / 32)  /* of an unfolded pixel's channels */
 
 /* Pixels of the output, in steps of 32. */
 static int steps_of(const lk_layer *l) { return (l->n * l->oh * l->ow + 31) / 32; }
@@ -28,18 +29,18 @@ bool lk_matrix_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_erro
     int most = m->ops->in_passes ? 6 : 16;
     m->blocks_together = l->ob < most ? l->ob : most;
     while (m->blocks_together > 1 && task_count(m) < 4 * m->threads) m->blocks_together = (m->blocks_together + 1) / 2;
-    m->steps_together = steps < 16 ? steps : 16;
+    m->steps_together = steps < MOST_STEPS ? steps : MOST_STEPS;
     m->offsets = lk_alloc((size_t)l->cb * (size_t)l->taps, sizeof *m->offsets, err);
     if (!m->offsets) return false;
     lk_matrix_offsets(l, &m->f, m->offsets);
     /* The field; the output's gradient transposed; where each pixel lies in the field. */
-    size_t field = LK_LINES(m->f.count * sizeof(lk_bf16));
-    size_t transposed = (size_t)l->ob * (size_t)steps * LK_TILE * sizeof(lk_bf16);
+    size_t field = LK_LINES(m->f.count * sizeof(lk_number));
+    size_t transposed = (size_t)l->ob * (size_t)steps * LK_TILE * sizeof(lk_number);
     m->field_at = field;
     m->extra_at = field + transposed;
     m->thread_at = m->extra_at + LK_LINES((size_t)steps * 32 * sizeof(uint32_t));
     m->thread_bytes = (size_t)m->blocks_together * (size_t)m->taps_together * LK_TILE * sizeof(float) +
-                      (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16);
+                      (size_t)m->steps_together * LK_TILE * sizeof(lk_number);
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
     return true;
 }
@@ -54,15 +55,15 @@ static void find_pixels(const lk_matrix *m, uint32_t *where) {
     for (; at < all; at++) where[at] = 0; /* the gradient there is 0 */
 }
 
-LK_HOT static void add_row(const lk_bf16 *row, float *sums) {
-    for (int i = 0; i < 32; i++) sums[i] += lk_widen(row[i]);
+LK_HOT static void add_row(const lk_number *row, float *sums) {
+    for (int i = 0; i < 32; i++) sums[i] += lk_to_float(row[i]);
 }
 
 /* 32 pixels of an output that is unfolded: a block [32 outputs][32 pixels] of each block of outputs. */
-static void transpose_unfolded(const lk_matrix *m, const lk_bf16 *dy, int step, lk_bf16 *to) {
+static void transpose_unfolded(const lk_matrix *m, const lk_number *dy, int step, lk_number *to) {
     const lk_layer *l = &m->l;
     const lk_unfolding *u = &l->u;
-    lk_bf16 rows[32 * 32 * MOST_BLOCKS];
+    lk_number rows[32 * 32 * MOST_BLOCKS];
     size_t pixel = (size_t)l->ob * 32;
     int each = l->oh * l->ow, pixels = l->n * each, steps = steps_of(l);
     for (int i = 0; i < 32; i++) {
@@ -74,31 +75,31 @@ static void transpose_unfolded(const lk_matrix *m, const lk_bf16 *dy, int step, 
             memset(rows + (size_t)i * pixel, 0, pixel * sizeof *rows);
     }
     for (int ob = 0; ob < l->ob; ob++) {
-        const lk_bf16 *row[32];
+        const lk_number *row[32];
         for (int i = 0; i < 32; i++) row[i] = rows + (size_t)i * pixel + ob * 32;
         m->ops->transpose(row, to + ((size_t)ob * (size_t)steps + (size_t)step) * LK_TILE);
     }
 }
 
-static void sum_outputs(const lk_unfolding *u, const lk_bf16 *dy, int n, float *sums) {
+static void sum_outputs(const lk_unfolding *u, const lk_number *dy, int n, float *sums) {
     size_t all = (size_t)n * (size_t)(u->h * u->w);
     memset(sums, 0, (size_t)u->c * sizeof *sums);
     for (size_t p = 0; p < all; p++)
-        for (int k = 0; k < u->c; k++) sums[k] += lk_widen(*dy++);
+        for (int k = 0; k < u->c; k++) sums[k] += lk_to_float(*dy++);
 }
 
 /* 32 outputs of all pixels, and their sums, the bias's gradient. */
-static void transpose_outputs(const lk_matrix *m, const lk_bf16 *dy, int ob, lk_bf16 *to, float *sums) {
+static void transpose_outputs(const lk_matrix *m, const lk_number *dy, int ob, lk_number *to, float *sums) {
     const lk_layer *l = &m->l;
     int pixels = l->n * l->oh * l->ow, count = l->o - ob * 32 < 32 ? l->o - ob * 32 : 32;
-    static const lk_bf16 zeros[32];
-    lk_bf16 part[32][32] = {{0}};
+    static const lk_number zeros[32];
+    lk_number part[32][32] = {{0}};
     float all[32] = {0};
     for (int p = 0; p < pixels; p += 32, to += LK_TILE) {
-        const lk_bf16 *row[32];
+        const lk_number *row[32];
         for (int i = 0; i < 32; i++) {
             row[i] = p + i < pixels ? dy + (size_t)(p + i) * (size_t)l->o + (size_t)ob * 32 : zeros;
-            if (count < 32 && p + i < pixels) row[i] = memcpy(part[i], row[i], (size_t)count * sizeof(lk_bf16));
+            if (count < 32 && p + i < pixels) row[i] = memcpy(part[i], row[i], (size_t)count * sizeof(lk_number));
             if (sums) add_row(row[i], all);
         }
         m->ops->transpose(row, to);
@@ -120,20 +121,20 @@ static task task_of(const lk_matrix *m, int i) {
     return t;
 }
 
-static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sums, lk_bf16 *pairs,
+static void sum_task(const lk_matrix *m, task t, const char *scratch, float *sums, lk_number *pairs,
                      const uint32_t *offsets) {
-    const lk_bf16 *field = (const lk_bf16 *)(const void *)scratch;
-    const lk_bf16 *transposed = (const lk_bf16 *)(const void *)(scratch + m->field_at);
+    const lk_number *field = (const lk_number *)(const void *)scratch;
+    const lk_number *transposed = (const lk_number *)(const void *)(scratch + m->field_at);
     const uint32_t *where = (const uint32_t *)(const void *)(scratch + m->extra_at);
     int all = steps_of(&m->l);
     if (m->l.o <= 16) memset(sums, 0, (size_t)(t.blocks * t.taps) * LK_TILE * sizeof *sums); /* rows nobody writes */
     for (int first = 0; first < all; first += m->steps_together) {
         int steps = all - first < m->steps_together ? all - first : m->steps_together;
         for (int k = 0; k < t.taps; k++) {
-            const lk_bf16 *x = field + m->offsets[t.cb * m->l.taps + t.tap + k];
+            const lk_number *x = field + m->offsets[t.cb * m->l.taps + t.tap + k];
             m->ops->gather(x, where + first * 32, steps, pairs);
             for (int i = 0; i < t.blocks; i++) {
-                const lk_bf16 *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
+                const lk_number *a = transposed + ((size_t)(t.ob + i) * (size_t)all + (size_t)first) * LK_TILE;
                 m->ops->multiply(a, m->l.o > 16 ? a + 512 : NULL, 32, 256, offsets, pairs,
                                  sums + (size_t)(i * t.taps + k) * LK_TILE, steps, first > 0);
             }
@@ -153,21 +154,21 @@ bool lk_matrix_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     const lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
-    const lk_bf16 *dy = (const lk_bf16 *)(void *)e->g.tensors[n->in[1]].data;
-    lk_bf16 *transposed = (lk_bf16 *)(void *)(scratch + m->field_at);
+    const lk_number *dy = (const lk_number *)(void *)e->g.tensors[n->in[1]].data;
+    lk_number *transposed = (lk_number *)(void *)(scratch + m->field_at);
     float *bias = n->out_count > 1 ? lk_cpu_data(e, n->out[1]) : NULL;
     int all = steps_of(&m->l);
-    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    lk_field_fill(&m->f, (const lk_number *)(void *)e->g.tensors[n->in[0]].data, (lk_number *)(void *)scratch);
     bool unfolded = m->l.tiling == LK_TILED_OUTPUT;
     if (unfolded && bias) sum_outputs(&m->l.u, dy, m->l.n, bias);
     find_pixels(m, (uint32_t *)(void *)(scratch + m->extra_at));
 #pragma omp parallel num_threads(m->threads)
     {
         char *own = scratch + m->thread_at + (size_t)omp_get_thread_num() * m->thread_bytes;
-        lk_bf16 *pairs = (lk_bf16 *)(void *)own;
-        float *sums = (float *)(void *)(own + (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16));
-        uint32_t offsets[16];
-        for (uint32_t i = 0; i < 16; i++) offsets[i] = i * LK_TILE;
+        lk_number *pairs = (lk_number *)(void *)own;
+        float *sums = (float *)(void *)(own + (size_t)m->steps_together * LK_TILE * sizeof(lk_number));
+        uint32_t offsets[MOST_STEPS];
+        for (uint32_t i = 0; i < MOST_STEPS; i++) offsets[i] = i * LK_TILE;
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < (unfolded ? all : 0); i++) transpose_unfolded(m, dy, i, transposed);
 #pragma omp for schedule(dynamic, 1)

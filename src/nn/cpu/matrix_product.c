@@ -31,7 +31,7 @@ typedef struct phase {
 /* One slide of a kernel over a field. */
 typedef struct slide {
     const lk_field *f;
-    const lk_bf16 *field;
+    const lk_number *field;
     const uint32_t *offsets;
     int steps;
     size_t origin;     /* numbers: from a sample's begin to the first pixel's first tap */
@@ -89,7 +89,7 @@ static void begin_of(const slide *s, int half, int *n, int *y, int *x) {
     }
 }
 
-static const lk_bf16 *rows_of(const slide *s, int half) {
+static const lk_number *rows_of(const slide *s, int half) {
     int n, y, x;
     begin_of(s, half, &n, &y, &x);
     size_t pixel = (size_t)y * (size_t)s->f->columns + (size_t)x;
@@ -137,16 +137,17 @@ static lk_field field_backward(const lk_layer *l) {
 /* Is the result unfolded, to be folded? */
 static bool folds(const lk_matrix *m, bool back) { return m->l.tiling == (back ? LK_TILED_INPUT : LK_TILED_OUTPUT); }
 
-/* How much goes together. In passes: about 12 blocks of weights, whole kernels where that is possible, since neighbouring
+/* How much goes together. In passes: about as many blocks of weights as the first cache holds, whole kernels where that is possible, since neighbouring
  * taps read the same pixels; and rows of the product whose pixels and sums come to 3/8 MiB. */
 static void plan_passes(lk_matrix *m, int steps, int taps) {
     m->steps_together = steps;
     m->rows_together = INT_MAX;
     m->sums_together = 1;
     if (!m->ops->in_passes) return;
-    int parts = (taps + 11) / 12;
-    m->steps_together = taps < 12 ? 12 / taps * taps : (taps + parts - 1) / parts;
-    size_t row = 32 * m->f.pixel * (size_t)(m->f.step * m->f.step) * sizeof(lk_bf16) + LK_TILE * sizeof(float);
+    const int most = LK_TOGETHER;
+    int parts = (taps + most - 1) / most;
+    m->steps_together = taps < most ? most / taps * taps : (taps + parts - 1) / parts;
+    size_t row = 32 * m->f.pixel * (size_t)(m->f.step * m->f.step) * sizeof(lk_number) + LK_TILE * sizeof(float);
     m->rows_together = (int)(((size_t)384 << 10) / row);
     m->rows_together = m->rows_together < 4 ? 4 : m->rows_together;
     if (m->steps_together < steps) m->sums_together = m->rows_together;
@@ -162,20 +163,20 @@ bool lk_matrix_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_error
     m->offsets = lk_alloc((size_t)steps, sizeof *m->offsets, err);
     if (!m->offsets) return false;
     if (!back) lk_matrix_offsets(l, &m->f, m->offsets);
-    m->extra_at = LK_LINES(m->f.count * sizeof(lk_bf16));
+    m->extra_at = LK_LINES(m->f.count * sizeof(lk_number));
     m->thread_at = m->extra_at + LK_LINES((size_t)l->ob * 32 * sizeof(float));
     m->grid_at = m->thread_at;
     if (folds(m, back)) m->thread_at += LK_LINES((size_t)(l->h * l->w) * (size_t)(back ? l->c : l->o) * sizeof(float));
     plan_passes(m, steps, back ? (l->kh + l->stride - 1) / l->stride * ((l->kw + l->stride - 1) / l->stride) : l->taps);
-    m->thread_bytes =
-        LK_TILE * ((size_t)m->sums_together * sizeof(float) + (back ? (size_t)m->steps_together * sizeof(lk_bf16) : 0));
+    m->thread_bytes = LK_TILE * ((size_t)m->sums_together * sizeof(float) +
+                                 (back ? (size_t)m->steps_together * sizeof(lk_number) : 0));
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
     return true;
 }
 
 /* Steps `first` … of a phase, exchanged: inner positions are the layer's outputs. */
-static void gather(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int cb, int first, int steps,
-                   lk_bf16 *to) {
+static void gather(const lk_matrix *m, const slide *s, const lk_number *weights, int cb, int first, int steps,
+                   lk_number *to) {
     const lk_layer *l = &m->l;
     const phase *y = &s->y, *x = &s->x;
     for (int k = first; k < first + steps; k++, to += LK_TILE) {
@@ -186,24 +187,24 @@ static void gather(const lk_matrix *m, const slide *s, const lk_bf16 *weights, i
 }
 
 /* The blocks `from` to `to` of one block column. */
-static void run_column(const lk_matrix *m, const slide *s, const lk_bf16 *weights, int column, int from, int to,
+static void run_column(const lk_matrix *m, const slide *s, const lk_number *weights, int column, int from, int to,
                        float *c) {
     int channels = s->to.shape.c, count = channels - column * 32 < 32 ? channels - column * 32 : 32;
-    lk_bf16 *gathered = (lk_bf16 *)(void *)(c + (size_t)m->sums_together * LK_TILE);
+    lk_number *gathered = (lk_number *)(void *)(c + (size_t)m->sums_together * LK_TILE);
     size_t lda = s->walk == DEEP || s->walk == TWINS ? s->f->sample : s->f->pixel, gap = 8 * lda;
     if (s->walk == LINES) gap = (size_t)s->f->columns * s->f->pixel;
     if (s->walk == TWINS) gap = s->f->pixel;
     int together = m->steps_together < s->steps ? m->steps_together : s->steps;
     for (int k = 0; k < s->steps; k += together) {
         int steps = s->steps - k < together ? s->steps - k : together;
-        const lk_bf16 *b = gathered;
+        const lk_number *b = gathered;
         if (s->exchange)
             gather(m, s, weights, column, k, steps, gathered);
         else
             b = weights + lk_matrix_block(&m->l, column, 0, 0) + (size_t)k * LK_TILE;
         for (int i = from; i < to; i++) {
             int halves = 2 * i + 1 < s->halves ? 2 : 1;
-            const lk_bf16 *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
+            const lk_number *a0 = rows_of(s, 2 * i), *a1 = halves > 1 ? rows_of(s, 2 * i + 1) : NULL;
             float *block = c + (steps < s->steps ? (size_t)(i - from) * LK_TILE : 0);
             m->ops->multiply(a0, a1, lda, gap, s->offsets + k, b, block, steps, k > 0);
             if (k + steps == s->steps) write_block(s, block, 2 * i, halves, column * 32, count);
@@ -221,11 +222,12 @@ static void fetch(const slide *s, int from, int to) {
     size_t begin = (size_t)(rows_of(s, 2 * from) - s->field), end = (size_t)(rows_of(s, last) - s->field) + s->reach;
     if (end > (size_t)n * f->sample + f->part) end = (size_t)n * f->sample + f->part;
     for (int part = 0; part < f->step * f->step; part++)
-        for (size_t at = begin; at < end; at += 32) __builtin_prefetch(s->field + at + (size_t)part * f->part, 0, 2);
+        for (size_t at = begin; at < end; at += 64 / sizeof(lk_number))
+            __builtin_prefetch(s->field + at + (size_t)part * f->part, 0, 2);
 }
 
 /* All blocks of a slide, split evenly over the threads: groups of rows outermost, then columns. */
-static void run_slide(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
+static void run_slide(const lk_matrix *m, const slide *s, const lk_number *weights, char *scratch) {
     int rows = (s->halves + 1) / 2, columns = (s->to.shape.c + 31) / 32;
     int together = m->rows_together < rows ? m->rows_together : rows;
     int64_t all = (int64_t)rows * columns;
@@ -255,7 +257,7 @@ static size_t reach_of(const lk_field *f, int down, int right) {
 }
 
 /* Sample after sample: the product as a grid of unfolded pixels, then the picture that it folds to. */
-static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weights, char *scratch) {
+static void run_folded(const lk_matrix *m, const slide *s, const lk_number *weights, char *scratch) {
     const lk_unfolding *u = &m->l.u;
     size_t line = (size_t)(u->w * u->c), number = s->to.narrow ? sizeof(lk_bf16) : sizeof(float);
     lk_field f = *s->f;
@@ -283,7 +285,7 @@ static void run_folded(const lk_matrix *m, const slide *s, const lk_bf16 *weight
     }
 }
 
-static void run(const lk_matrix *m, slide s, const lk_bf16 *weights, char *scratch) {
+static void run(const lk_matrix *m, slide s, const lk_number *weights, char *scratch) {
     if (folds(m, s.exchange)) {
         run_folded(m, &s, weights, scratch);
         return;
@@ -295,14 +297,14 @@ static void run(const lk_matrix *m, slide s, const lk_bf16 *weights, char *scrat
 static void forward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *scratch) {
     const lk_layer *l = &m->l;
     slide s = {.f = &m->f,
-               .field = (lk_bf16 *)(void *)scratch,
+               .field = (lk_number *)(void *)scratch,
                .offsets = m->offsets,
                .steps = l->cb * l->taps,
                .reach = reach_of(&m->f, (l->kh - 1) / l->stride, (l->kw - 1) / l->stride),
                .height = l->oh,
                .width = l->ow,
                .to = lk_sink_of(e, n, l, (float *)(void *)(scratch + m->extra_at))};
-    run(m, s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
+    run(m, s, (const lk_number *)(void *)e->g.tensors[n->weights].data, scratch);
 }
 
 /* Steps of one phase: for each block of outputs its taps, the last one first in the field. */
@@ -332,7 +334,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
         to.left = x.first * l->stride + x.r - l->pad_left;
         size_t row = (size_t)(y.first + f->top - (y.taps - 1)), column = (size_t)(x.first + f->left - (x.taps - 1));
         slide s = {.f = f,
-                   .field = (lk_bf16 *)(void *)scratch,
+                   .field = (lk_number *)(void *)scratch,
                    .offsets = m->offsets,
                    .steps = l->ob * y.taps * x.taps,
                    .reach = reach_of(f, y.taps - 1, x.taps - 1),
@@ -343,7 +345,7 @@ static void backward(lk_nn_exec *e, const lk_node *n, const lk_matrix *m, char *
                    .exchange = true,
                    .y = y,
                    .x = x};
-        run(m, s, (const lk_bf16 *)(void *)e->g.tensors[n->weights].data, scratch);
+        run(m, s, (const lk_number *)(void *)e->g.tensors[n->weights].data, scratch);
     }
 }
 
@@ -351,7 +353,7 @@ bool lk_matrix_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
     (void)err;
     lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
-    lk_field_fill(&m->f, (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data, (lk_bf16 *)(void *)scratch);
+    lk_field_fill(&m->f, (const lk_number *)(void *)e->g.tensors[n->in[0]].data, (lk_number *)(void *)scratch);
     if (lk_gives_data(n->op))
         backward(e, n, m, scratch);
     else

@@ -1,4 +1,4 @@
-/* Blocks of bfloat16 matrices in plain C, and which way is the fastest here. */
+/* Blocks of matrices in plain C, and which way is the fastest here. */
 #include "tile.h"
 
 #include <math.h>
@@ -6,46 +6,47 @@
 static void nothing(void) {}
 static bool always(void) { return true; }
 
-static void multiply(const lk_bf16 *a0, const lk_bf16 *a1, size_t lda, size_t gap, const uint32_t *offsets,
-                     const lk_bf16 *b, float *c, int steps, bool add) {
+static void multiply(const lk_number *a0, const lk_number *a1, size_t lda, size_t gap, const uint32_t *offsets,
+                     const lk_number *b, float *c, int steps, bool add) {
     int rows = a1 ? 32 : 16;
     for (int i = 0; i < rows; i++) {
-        const lk_bf16 *a = (i < 16 ? a0 : a1) + (size_t)(i / 8 % 2) * gap + (size_t)(i % 8) * lda;
+        const lk_number *a = (i < 16 ? a0 : a1) + (size_t)(i / 8 % 2) * gap + (size_t)(i % 8) * lda;
         for (int j = 0; j < 32; j++) {
             float sum = add ? c[i * 32 + j] : 0;
             for (int s = 0; s < steps; s++)
                 for (int k = 0; k < 32; k++)
-                    sum += lk_widen(a[offsets[s] + (uint32_t)k]) * lk_widen(b[(size_t)s * LK_TILE + lk_tile_at(j, k)]);
+                    sum += lk_to_float(a[offsets[s] + (uint32_t)k]) *
+                           lk_to_float(b[(size_t)s * LK_TILE + lk_tile_at(j, k)]);
             c[i * 32 + j] = sum;
         }
     }
 }
 
-static void gather(const lk_bf16 *rows, const uint32_t *where, int steps, lk_bf16 *to) {
+static void gather(const lk_number *rows, const uint32_t *where, int steps, lk_number *to) {
     for (int s = 0; s < steps; s++, to += LK_TILE)
         for (int i = 0; i < 32; i++)
             for (int j = 0; j < 32; j++) to[lk_tile_at(j, i)] = rows[where[s * 32 + i] + (uint32_t)j];
 }
 
-static void exchange(const lk_bf16 *b, lk_bf16 *to) {
+static void exchange(const lk_number *b, lk_number *to) {
     for (int o = 0; o < 32; o++)
         for (int c = 0; c < 32; c++) to[lk_tile_at(c, o)] = b[lk_tile_at(o, c)];
 }
 
-static void transpose(const lk_bf16 *const row[32], lk_bf16 *to) {
+static void transpose(const lk_number *const row[32], lk_number *to) {
     for (int i = 0; i < 32; i++)
         for (int j = 0; j < 32; j++) to[j * 32 + i] = row[i][j];
 }
 
-static void adam(const float *gradient, lk_bf16 *high, int16_t *low, float *m, float *v, const lk_tile_adam *a) {
+static void adam(const float *gradient, lk_number *high, int16_t *low, float *m, float *v, const lk_tile_adam *a) {
     for (int o = 0; o < 32; o++)
         for (int c = 0; c < 32; c++) {
             size_t at = lk_tile_at(o, c), f = lk_tile_float_at(o, c);
-            float d = gradient[o * 32 + c], w = lk_tile_join(high[at], low[at]);
+            float d = gradient[o * 32 + c], w = lk_weight_at(high, low, at);
             m[f] += (1 - a->beta1) * (d - m[f]);
             v[f] += (1 - a->beta2) * (d * d - v[f]);
             w -= a->rate * m[f] / (sqrtf(v[f]) + a->epsilon);
-            lk_tile_split(w, &high[at], &low[at]);
+            lk_set_weight(w, high, low, at);
         }
 }
 
@@ -65,30 +66,30 @@ static void both_sides(const float *matrix, int size, const float *d, float *to)
     }
 }
 
-static void transform(const float *matrix, int size, const lk_bf16 *const *pixels, int at, int count, size_t place,
-                      lk_bf16 *to) {
+static void transform(const float *matrix, int size, const lk_number *const *pixels, int at, int count, size_t place,
+                      lk_number *to) {
     for (int k = 0; k < 32; k++) {
         float d[16], t[16];
-        for (int i = 0; i < size * size; i++) d[i] = pixels[i] && k < count ? lk_widen(pixels[i][at + k]) : 0;
+        for (int i = 0; i < size * size; i++) d[i] = pixels[i] && k < count ? lk_to_float(pixels[i][at + k]) : 0;
         both_sides(matrix, size, d, t);
-        for (size_t i = 0; i < 16; i++) to[i * place + (size_t)k] = lk_narrow(t[i]);
+        for (size_t i = 0; i < 16; i++) to[i * place + (size_t)k] = lk_to_number(t[i]);
     }
 }
 
-static void see(const lk_bf16 *const pixels[16], int at, int count, size_t place, lk_bf16 *to) {
+static void see(const lk_number *const pixels[16], int at, int count, size_t place, lk_number *to) {
     transform(&of_pixels[0][0], 4, pixels, at, count, place, to);
 }
 
-static void spread(const lk_bf16 *const pixels[4], int at, int count, size_t place, lk_bf16 *to) {
+static void spread(const lk_number *const pixels[4], int at, int count, size_t place, lk_number *to) {
     transform(&of_gradient[0][0], 2, pixels, at, count, place, to);
 }
 
-static void kernels(const lk_bf16 *high, const int16_t *low, lk_bf16 *to) {
-    for (int k = 0; k < LK_TILE; k++) {
+static void kernels(const lk_number *high, const int16_t *low, lk_number *to) {
+    for (size_t k = 0; k < LK_TILE; k++) {
         float g[9], t[16];
-        for (int i = 0; i < 9; i++) g[i] = lk_tile_join(high[i * LK_TILE + k], low[i * LK_TILE + k]);
+        for (size_t i = 0; i < 9; i++) g[i] = lk_weight_at(high, low, i * LK_TILE + k);
         both_sides(&of_kernel[0][0], 3, g, t);
-        for (int i = 0; i < 16; i++) to[i * LK_TILE + k] = lk_narrow(t[i]);
+        for (size_t i = 0; i < 16; i++) to[i * LK_TILE + k] = lk_to_number(t[i]);
     }
 }
 
@@ -96,7 +97,12 @@ const lk_tile_ops lk_tile_plain = {"plain C", true,      always, nothing, nothin
                                    exchange,  transpose, adam,   see,     spread,  kernels};
 
 const lk_tile_ops *lk_tile_best(void) {
+#ifndef LK_F32
     if (lk_tile_amx.usable()) return &lk_tile_amx;
+#endif
     if (lk_tile_avx512.usable()) return &lk_tile_avx512;
+#ifdef LK_F32
+    if (lk_tile_avx2_f32.usable()) return &lk_tile_avx2_f32;
+#endif
     return &lk_tile_plain;
 }

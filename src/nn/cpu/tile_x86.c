@@ -2,12 +2,13 @@
 #include "tile.h"
 
 #if defined(__x86_64__)
-#include <immintrin.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 #define AMX    __attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16,amx-tile,amx-bf16")))
+
+#include "tile_avx512.h"
 
 static void nothing(void) {}
 
@@ -171,37 +172,6 @@ AVX512 static void gather_avx512(const lk_bf16 *rows, const uint32_t *where, int
         }
 }
 
-/* A 16×16 matrix of 32-bit words, transposed in registers. */
-AVX512 static inline void transpose16(__m512i r[16]) {
-    __m512i t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-        t[2 * i] = _mm512_unpacklo_epi32(r[2 * i], r[2 * i + 1]);
-        t[2 * i + 1] = _mm512_unpackhi_epi32(r[2 * i], r[2 * i + 1]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        r[4 * i] = _mm512_unpacklo_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 1] = _mm512_unpackhi_epi64(t[4 * i], t[4 * i + 2]);
-        r[4 * i + 2] = _mm512_unpacklo_epi64(t[4 * i + 1], t[4 * i + 3]);
-        r[4 * i + 3] = _mm512_unpackhi_epi64(t[4 * i + 1], t[4 * i + 3]);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        t[i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0x88);
-        t[4 + i] = _mm512_shuffle_i32x4(r[i], r[4 + i], 0xdd);
-        t[8 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0x88);
-        t[12 + i] = _mm512_shuffle_i32x4(r[8 + i], r[12 + i], 0xdd);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0x88);
-        r[8 + i] = _mm512_shuffle_i32x4(t[i], t[8 + i], 0xdd);
-        r[4 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0x88);
-        r[12 + i] = _mm512_shuffle_i32x4(t[4 + i], t[12 + i], 0xdd);
-    }
-}
-
 /* Each tile is a matrix of pairs: transposed, its rows are columns o with 32 inner positions side by side. */
 AVX512 static void exchange_avx512(const lk_bf16 *b, lk_bf16 *to) {
     for (int half = 0; half < 2; half++) {
@@ -232,17 +202,6 @@ AVX512 static void transpose_avx512(const lk_bf16 *const row[32], lk_bf16 *to) {
 }
 
 /* ---- Adam ------------------------------------------------------------------------------------------------ */
-
-AVX512 static inline __m512 update(__m512 w, __m512 d, float *m, float *v, const lk_tile_adam *a) {
-    __m512 m0 = _mm512_loadu_ps(m), v0 = _mm512_loadu_ps(v);
-    m0 = _mm512_fmadd_ps(_mm512_set1_ps(1 - a->beta1), _mm512_sub_ps(d, m0), m0);
-    v0 = _mm512_fmadd_ps(_mm512_set1_ps(1 - a->beta2), _mm512_sub_ps(_mm512_mul_ps(d, d), v0), v0);
-    _mm512_storeu_ps(m, m0);
-    _mm512_storeu_ps(v, v0);
-    __m512 step = _mm512_div_ps(_mm512_mul_ps(_mm512_set1_ps(a->rate), m0),
-                                _mm512_add_ps(_mm512_sqrt_ps(v0), _mm512_set1_ps(a->epsilon)));
-    return _mm512_sub_ps(w, step);
-}
 
 /* Even and odd inner positions of 16 columns: a word holds the even one in its lower half. */
 AVX512 static inline void update_pair(__m512i even_gradient, __m512i odd_gradient, lk_bf16 *high, int16_t *low,
@@ -278,107 +237,31 @@ AVX512 static void adam_avx512(const float *gradient, lk_bf16 *high, int16_t *lo
 
 /* ---- Winograd's transforms ------------------------------------------------------------------------------- */
 
-/* 32 numbers. */
-typedef struct wide {
-    __m512 a, b;
-} wide;
-
-AVX512 static inline wide plus(wide x, wide y) { return (wide){_mm512_add_ps(x.a, y.a), _mm512_add_ps(x.b, y.b)}; }
-AVX512 static inline wide minus(wide x, wide y) { return (wide){_mm512_sub_ps(x.a, y.a), _mm512_sub_ps(x.b, y.b)}; }
-AVX512 static inline wide half_of(wide x) {
-    const __m512 half = _mm512_set1_ps(0.5f);
-    return (wide){_mm512_mul_ps(x.a, half), _mm512_mul_ps(x.b, half)};
-}
-
 AVX512 static inline __m512i widen_bits(__m512i x, int upper) {
     __m256i half = upper ? _mm512_extracti64x4_epi64(x, 1) : _mm512_castsi512_si256(x);
     return _mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16);
 }
 
-AVX512 static inline wide take(const lk_bf16 *pixel, int at, __mmask32 there) {
+AVX512 static inline wide take(const lk_bf16 *pixel, int at, int count) {
+    __mmask32 there = count < 32 ? (1u << count) - 1 : ~0u;
     __m512i x = pixel ? _mm512_maskz_loadu_epi16(there, pixel + at) : _mm512_setzero_si512();
     return (wide){_mm512_castsi512_ps(widen_bits(x, 0)), _mm512_castsi512_ps(widen_bits(x, 1))};
 }
 
 AVX512 static inline void give(wide x, lk_bf16 *to) { _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(x.b, x.a)); }
 
-AVX512 static inline __mmask32 mask_of(int count) { return count < 32 ? (1u << count) - 1 : ~0u; }
-
-AVX512 static void see_avx512(const lk_bf16 *const pixels[16], int at, int count, size_t place, lk_bf16 *to) {
-    __mmask32 there = mask_of(count);
-    wide t[16];
-#pragma GCC unroll 4
-    for (int j = 0; j < 4; j++) {
-        wide d0 = take(pixels[j], at, there), d1 = take(pixels[4 + j], at, there);
-        wide d2 = take(pixels[8 + j], at, there), d3 = take(pixels[12 + j], at, there);
-        t[j] = minus(d0, d2);
-        t[4 + j] = plus(d1, d2);
-        t[8 + j] = minus(d2, d1);
-        t[12 + j] = minus(d1, d3);
-    }
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++, to += 4 * place) {
-        const wide *row = t + i * 4;
-        give(minus(row[0], row[2]), to);
-        give(plus(row[1], row[2]), to + place);
-        give(minus(row[2], row[1]), to + 2 * place);
-        give(minus(row[1], row[3]), to + 3 * place);
-    }
-}
-
-AVX512 static inline void give_four(wide x, wide y, size_t place, lk_bf16 *to) {
-    give(x, to);
-    give(plus(x, y), to + place);
-    give(minus(x, y), to + 2 * place);
-    give(minus((wide){_mm512_setzero_ps(), _mm512_setzero_ps()}, y), to + 3 * place);
-}
-
-AVX512 static void spread_avx512(const lk_bf16 *const pixels[4], int at, int count, size_t place, lk_bf16 *to) {
-    __mmask32 there = mask_of(count);
-    wide d0 = take(pixels[0], at, there), d1 = take(pixels[1], at, there);
-    wide d2 = take(pixels[2], at, there), d3 = take(pixels[3], at, there);
-    const wide zero = {_mm512_setzero_ps(), _mm512_setzero_ps()};
-    give_four(d0, d1, place, to);
-    give_four(plus(d0, d2), plus(d1, d3), place, to + 4 * place);
-    give_four(minus(d0, d2), minus(d1, d3), place, to + 8 * place);
-    give_four(minus(zero, d2), minus(zero, d3), place, to + 12 * place);
-}
-
-AVX512 static inline wide join(const lk_bf16 *high, const int16_t *low) {
-    __m512i h = _mm512_loadu_si512(high), l = _mm512_loadu_si512(low);
+AVX512 static inline wide join(const lk_bf16 *high, const int16_t *low, size_t at) {
+    __m512i h = _mm512_loadu_si512(high + at), l = _mm512_loadu_si512(low + at);
     __m512i a = _mm512_cvtepi16_epi32(_mm512_castsi512_si256(l));
     __m512i b = _mm512_cvtepi16_epi32(_mm512_extracti64x4_epi64(l, 1));
     return (wide){_mm512_castsi512_ps(_mm512_add_epi32(widen_bits(h, 0), a)),
                   _mm512_castsi512_ps(_mm512_add_epi32(widen_bits(h, 1), b))};
 }
 
-AVX512 static void kernels_avx512(const lk_bf16 *high, const int16_t *low, lk_bf16 *to) {
-    for (int at = 0; at < LK_TILE; at += 32) {
-        wide t[4][3];
-#pragma GCC unroll 3
-        for (int j = 0; j < 3; j++) {
-            size_t from = (size_t)(j * LK_TILE + at), row = 3 * LK_TILE;
-            wide g0 = join(high + from, low + from), g1 = join(high + from + row, low + from + row);
-            wide g2 = join(high + from + 2 * row, low + from + 2 * row);
-            wide outer = half_of(plus(g0, g2)), middle = half_of(g1);
-            t[0][j] = g0;
-            t[1][j] = plus(outer, middle);
-            t[2][j] = minus(outer, middle);
-            t[3][j] = g2;
-        }
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
-            wide outer = half_of(plus(t[i][0], t[i][2])), middle = half_of(t[i][1]);
-            lk_bf16 *row = to + (size_t)(i * 4) * LK_TILE + at;
-            give(t[i][0], row);
-            give(plus(outer, middle), row + LK_TILE);
-            give(minus(outer, middle), row + 2 * LK_TILE);
-            give(t[i][2], row + 3 * LK_TILE);
-        }
-    }
-}
+#define VECTORS AVX512
+#include "tile_transforms.h"
 
-#define REST gather_avx512, exchange_avx512, transpose_avx512, adam_avx512, see_avx512, spread_avx512, kernels_avx512
+#define REST gather_avx512, exchange_avx512, transpose_avx512, adam_avx512, see, spread, kernels
 const lk_tile_ops lk_tile_avx512 = {"AVX-512 BF16", true, has_avx512, nothing, nothing, multiply_avx512, REST};
 const lk_tile_ops lk_tile_amx = {"AMX", false, has_amx, configure, leave, multiply_amx, REST};
 

@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include "cpu.h"
-#include "tile.h"
 
 #define LEAST 1e9 /* operations of a pass that are worth timing */
 #define MOST  4096
@@ -24,7 +23,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static bool same_layer(const lk_timed_layer *a, const lk_timed_layer *b) {
     return a->n == b->n && a->c == b->c && a->h == b->h && a->w == b->w && a->o == b->o && a->oh == b->oh &&
-           a->ow == b->ow && a->top == b->top && a->left == b->left && a->threads == b->threads;
+           a->ow == b->ow && a->top == b->top && a->left == b->left && a->threads == b->threads && a->exact == b->exact;
 }
 
 static const lk_timed_layer *find(const lk_timed_layer *l) {
@@ -56,7 +55,9 @@ static void processor_name(char *name, size_t size) {
     if (f) fclose(f);
 }
 
-static char *head_of_file(lk_error *err) {
+static const char *ways(bool exact) { return exact ? lk_matrix_ways_f32() : lk_matrix_ways(); }
+
+static char *head_of_file(bool exact, lk_error *err) {
     char processor[128];
     processor_name(processor, sizeof processor);
     return lk_format(
@@ -64,15 +65,15 @@ static char *head_of_file(lk_error *err) {
         "likeness layers 1\nlikeness %s\nprocessor %s\nproducts %s\n"
         "# batch, channels, height, width > channels, height, width, padding above, left, threads: ms by taps "
         "and by Winograd's transform, of the forward pass, the data's gradient, the weights' gradient\n",
-        LK_VERSION, processor, lk_tile_best()->name);
+        LK_VERSION, processor, ways(exact));
 }
 
 /* "layers-amd-epyc-avx-512-bf16.txt" in the cache's folder, which is made. */
-static char *path_of_file(lk_error *err) {
+static char *path_of_file(bool exact, lk_error *err) {
     char name[320] = "layers-", processor[128];
     processor_name(processor, sizeof processor);
     size_t at = strlen(name);
-    const char *const parts[] = {processor, " ", lk_tile_best()->name};
+    const char *const parts[] = {processor, " ", ways(exact)};
     for (size_t k = 0; k < LK_COUNT(parts); k++)
         for (const char *c = parts[k]; *c; c++) {
             if (isalnum((unsigned char)*c))
@@ -101,7 +102,7 @@ static bool read_layer(const char *line, lk_timed_layer *l) {
 }
 
 /* What the file knows; a file of another version or processor, or a damaged one, knows nothing. */
-static void read_file(const char *path, const char *head) {
+static void read_file(const char *path, const char *head, bool exact) {
     void *data = NULL;
     size_t size;
     lk_error why = {0};
@@ -113,7 +114,7 @@ static void read_file(const char *path, const char *head) {
     char *text = data;
     bool ok = strncmp(text, head, strlen(head)) == 0;
     for (char *at = text + (ok ? strlen(head) : 0), *next; ok && *at; at = next) {
-        lk_timed_layer l;
+        lk_timed_layer l = {.exact = exact};
         char *end = strchr(at, '\n');
         next = end ? end + 1 : at + strlen(at);
         ok = end && (*end = 0, read_layer(at, &l));
@@ -123,7 +124,7 @@ static void read_file(const char *path, const char *head) {
     free(data);
 }
 
-static bool write_file(const char *path, const char *head, lk_error *err) {
+static bool write_file(const char *path, const char *head, bool exact, lk_error *err) {
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
@@ -131,6 +132,7 @@ static bool write_file(const char *path, const char *head, lk_error *err) {
     fputs(head, out);
     for (int i = 0; i < known_count; i++) {
         const lk_timed_layer *l = &known[i];
+        if (l->exact != exact) continue;
         fprintf(out, "%d %d %d %d > %d %d %d %d %d %d:", l->n, l->c, l->h, l->w, l->o, l->oh, l->ow, l->top, l->left,
                 l->threads);
         for (int k = 0; k < LK_PASSES * LK_WAYS; k++) fprintf(out, " %.4f", 1e3 * l->seconds[k / LK_WAYS][k % LK_WAYS]);
@@ -166,8 +168,10 @@ static int pass_of(lk_op op) {
 
 /* The shortest of some steps of a network of this one layer. */
 static bool time_way(lk_timed_layer *l, const lk_nn_graph *g, int way, lk_error *err) {
-    const lk_nn_options o = {
-        .train = true, .precision = LK_NN_BF16, .threads = l->threads, .way = way ? LK_NN_WINOGRAD : LK_NN_TAPS};
+    const lk_nn_options o = {.train = true,
+                             .precision = l->exact ? LK_NN_F32 : LK_NN_BF16,
+                             .threads = l->threads,
+                             .way = way ? LK_NN_WINOGRAD : LK_NN_TAPS};
     const lk_nn_adam adam = {1e-4f, 0.5f, 0.999f, 1e-8f};
     lk_nn_exec *e = lk_nn_compile(g, &o, err);
     bool ok = e && lk_nn_step(e, &adam, err);
@@ -195,25 +199,25 @@ static bool time_layer(lk_timed_layer *l, lk_error *err) {
 }
 
 /* Is this node a layer with a choice, not timed yet? */
-static bool to_be_timed(const lk_nn_graph *g, const lk_node *n, int threads, lk_timed_layer *l) {
+static bool to_be_timed(const lk_nn_graph *g, const lk_node *n, int threads, bool exact, lk_timed_layer *l) {
     const lk_nn_conv_options *o = &n->a.conv;
     if (n->op != LK_OP_CONV || o->stride != 1 || o->dilation != 1 || o->groups != 1) return false;
     lk_nn_shape x = g->tensors[n->in[0]].shape, w = g->tensors[n->in[1]].shape, y = g->tensors[n->out[0]].shape;
-    *l = (lk_timed_layer){x.n, x.c, x.h, x.w, y.c, y.h, y.w, o->pad_top, o->pad_left, threads, {{0}}};
+    *l = (lk_timed_layer){x.n, x.c, x.h, x.w, y.c, y.h, y.w, o->pad_top, o->pad_left, threads, exact, {{0}}};
     if (w.h != 3 || w.w != 3 || g->tensors[n->in[1]].kind != LK_PARAM) return false;
     return 18.0 * x.c * y.c * y.h * y.w * x.n >= LEAST && !find(l);
 }
 
-static bool time_all(const lk_nn_graph *g, int threads, int *count, lk_error *err) {
+static bool time_all(const lk_nn_graph *g, int threads, bool exact, int *count, lk_error *err) {
     lk_progress p = {0};
     lk_timed_layer l;
     int all = 0, done = 0;
-    for (int i = 0; i < g->node_count; i++) all += to_be_timed(g, &g->nodes[i], threads, &l);
+    for (int i = 0; i < g->node_count; i++) all += to_be_timed(g, &g->nodes[i], threads, exact, &l);
     if (!all) return true;
     lk_progress_begin(&p, "timing ways to compute layers, once on this machine", all);
     bool ok = true;
     for (int i = 0; i < g->node_count && ok && !lk_interrupted() && known_count < MOST; i++) {
-        if (!to_be_timed(g, &g->nodes[i], threads, &l)) continue;
+        if (!to_be_timed(g, &g->nodes[i], threads, exact, &l)) continue;
         pthread_mutex_unlock(&lock); /* compiling looks for what is known */
         ok = time_layer(&l, err);
         pthread_mutex_lock(&lock);
@@ -237,17 +241,17 @@ static int lock_file(const char *path) {
 
 bool lk_nn_tune(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
     bool narrow = options->precision == LK_NN_BF16 || (options->precision == LK_NN_AUTO && lk_nn_has_bf16());
-    if (!narrow || !options->train || options->device != LK_NN_CPU || options->way != LK_NN_FASTEST) return true;
+    if (!ways(!narrow) || !options->train || options->device != LK_NN_CPU || options->way != LK_NN_FASTEST) return true;
     if (!lk_nn_graph_ok(g, err)) return false;
     int threads = options->threads > 0 ? options->threads : lk_threads(), count = 0;
     lk_error why = {0};
-    char *head = head_of_file(err), *path = head ? path_of_file(&why) : NULL;
+    char *head = head_of_file(!narrow, err), *path = head ? path_of_file(!narrow, &why) : NULL;
     if (!head) return false;
     pthread_mutex_lock(&lock);
     int fd = lock_file(path);
-    if (path) read_file(path, head);
-    bool ok = time_all(g, threads, &count, err);
-    if (count && path && !write_file(path, head, &why)) path[0] = 0;
+    if (path) read_file(path, head, !narrow);
+    bool ok = time_all(g, threads, !narrow, &count, err);
+    if (count && path && !write_file(path, head, !narrow, &why)) path[0] = 0;
     pthread_mutex_unlock(&lock);
     if (fd >= 0) close(fd);
     if (count && path && *path) lk_log(LK_LOG_INFO, "how %d layers are computed fastest is kept in %s", count, path);

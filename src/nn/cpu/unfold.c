@@ -2,7 +2,7 @@
 #include "matrix.h"
 
 /* One pixel of the grid. */
-static inline void unfold_pixel(const lk_unfolding *u, const lk_bf16 *picture, int y, int x, lk_bf16 *to) {
+static inline void unfold_pixel(const lk_unfolding *u, const lk_number *picture, int y, int x, lk_number *to) {
     int left = x * u->stride - u->left, from = left < 0 ? -left : 0;
     int end = left + u->kw > u->w ? u->w - left : u->kw;
     for (int i = 0; i < u->kh; i++, to += u->kw * u->c) {
@@ -11,14 +11,15 @@ static inline void unfold_pixel(const lk_unfolding *u, const lk_bf16 *picture, i
             for (int k = 0; k < u->kw * u->c; k++) to[k] = 0;
             continue;
         }
-        const lk_bf16 *line = picture + ((size_t)row * (size_t)u->w + (size_t)(left + from)) * (size_t)u->c;
+        const lk_number *line = picture + ((size_t)row * (size_t)u->w + (size_t)(left + from)) * (size_t)u->c;
         for (int k = 0; k < from * u->c; k++) to[k] = 0;
         for (int k = from * u->c; k < end * u->c; k++) to[k] = *line++;
         for (int k = end * u->c; k < u->kw * u->c; k++) to[k] = 0;
     }
 }
 
-LK_HOT void lk_unfold(const lk_unfolding *u, const lk_bf16 *picture, int first, int count, size_t pixel, lk_bf16 *to) {
+LK_HOT void lk_unfold(const lk_unfolding *u, const lk_number *picture, int first, int count, size_t pixel,
+                      lk_number *to) {
     size_t used = (size_t)(u->kh * u->kw * u->c);
     for (int p = first; p < first + count; p++, to += pixel) {
         unfold_pixel(u, picture, p / u->columns, p % u->columns, to);

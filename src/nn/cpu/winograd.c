@@ -3,8 +3,8 @@
  * is now, at each of the 16 places, a product of matrices, tiles by channels: 16 multiplications where there were 36.
  * (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2016; transforms there in section 4.1.)
  *
- * The products are the blocks of tile.h in bfloat16, summed in float32; transforms are float32. Kernels are transformed from
- * their exact weights. The weights' gradient is the same thing backwards: both pictures are transformed, and the sums at the
+ * The products are the blocks of tile.h, summed in float32; transforms are float32. Kernels are transformed from their exact
+ * weights. The weights' gradient is the same thing backwards: both pictures are transformed, and the sums at the
  * 16 places transformed back to 3×3. */
 #include <omp.h>
 
@@ -14,13 +14,12 @@
 #define TAPS       9
 #define ENOUGH     64                /* tiles, at least: transformed kernels are used as often as there are tiles */
 #define CACHED     ((size_t)1 << 20) /* bytes of tiles and of their products that a thread works on */
-#define TOGETHER   12                /* blocks of kernels in the first cache */
 #define CHUNK      ((size_t)8 << 20) /* bytes of both pictures, transformed for the weights' gradient */
 #define PAIR_BYTES ((size_t)PLACES * LK_TILE * sizeof(float))
 
 /* A picture in tiles: 2 pixels from one to the next, each `side` pixels wide and high. */
 typedef struct view {
-    const lk_bf16 *picture;
+    const lk_number *picture;
     int h, w, c;
     int top, left;           /* pixels of the first tile outside of the picture */
     int down, across, tiles; /* in a sample; in all samples */
@@ -42,7 +41,7 @@ static view output_of(const lk_layer *l) {
 static view gradient_of(const lk_layer *l) { return view_of(l->n, l->oh, l->ow, l->o, 0, 0, l->oh, l->ow); }
 
 /* The pixels of a tile; NULL: outside. */
-static void find(const view *v, int tile, int side, const lk_bf16 **pixels) {
+static void find(const view *v, int tile, int side, const lk_number **pixels) {
     int x = tile % v->across * 2 - v->left, y = tile / v->across % v->down * 2 - v->top;
     size_t n = (size_t)(tile / v->across / v->down);
     for (int i = 0; i < side; i++)
@@ -99,7 +98,8 @@ bool lk_winograd_suits(const lk_nn_exec *e, const lk_matrix *m, const lk_node *n
     const lk_layer *l = &m->l;
     if (l->tiling != LK_TILED || l->kh != 3 || l->kw != 3 || l->stride != 1) return false;
     if (e->options.way != LK_NN_FASTEST) return e->options.way == LK_NN_WINOGRAD;
-    lk_timed_layer t = {l->n, l->c, l->h, l->w, l->o, l->oh, l->ow, l->pad_top, l->pad_left, m->threads, {{0}}};
+    lk_timed_layer t = {l->n,  l->c,       l->h,        l->w,       l->o,       l->oh,
+                        l->ow, l->pad_top, l->pad_left, m->threads, !e->narrow, {{0}}};
     int pass = lk_gives_weights(n->op) ? 2 : lk_gives_data(n->op) ? 1 : 0;
     if (lk_tune_find(&t)) return t.seconds[pass][1] < t.seconds[pass][0];
     view v = lk_gives_data(n->op) ? output_of(l) : input_of(l);
@@ -121,14 +121,14 @@ bool lk_winograd_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_err
     bool back = lk_gives_data(n->op);
     view v = back ? output_of(l) : input_of(l);
     int steps = back ? l->ob : l->cb;
-    size_t tile = PLACES * (row_of(v.c) * sizeof(lk_bf16) + 32 * sizeof(float));
+    size_t tile = PLACES * (row_of(v.c) * sizeof(lk_number) + 32 * sizeof(float));
     int together = (int)(CACHED / tile) / 32 * 32, share = (v.tiles / m->threads + 31) / 32 * 32;
     together = together < 64 ? 64 : together;
     m->rows_together = together < share ? together : share;
     m->offsets = lk_alloc((size_t)steps, sizeof *m->offsets, err);
     if (!m->offsets) return false;
     for (int k = 0; k < steps; k++) m->offsets[k] = (uint32_t)k * 32;
-    m->extra_at = (size_t)PLACES * (size_t)(l->ob * l->cb) * LK_TILE * sizeof(lk_bf16);
+    m->extra_at = (size_t)PLACES * (size_t)(l->ob * l->cb) * LK_TILE * sizeof(lk_number);
     m->thread_at = m->extra_at + LK_LINES((size_t)l->ob * 32 * sizeof(float));
     m->thread_bytes = (size_t)m->rows_together * tile;
     n->scratch = m->thread_at + (size_t)m->threads * m->thread_bytes;
@@ -136,20 +136,20 @@ bool lk_winograd_prepare_product(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_err
 }
 
 /* Backwards, kernels are turned by 180°, which exchanges the first and the last of four places. */
-static void transform_weights(const lk_matrix *m, const lk_tensor *w, bool back, lk_bf16 *to) {
+static void transform_weights(const lk_matrix *m, const lk_tensor *w, bool back, lk_number *to) {
     const lk_layer *l = &m->l;
-    const lk_bf16 *high = (const lk_bf16 *)(const void *)w->data;
-    const int16_t *low = (const int16_t *)(const void *)(high + w->bytes / sizeof(float));
+    const lk_number *high = (const lk_number *)(const void *)w->data;
+    const int16_t *low = w->whole ? NULL : (const int16_t *)(const void *)(high + w->bytes / sizeof(float));
     static const int turned[4] = {3, 1, 2, 0};
 #pragma omp parallel for num_threads(m->threads)
     for (int b = 0; b < l->ob * l->cb; b++) {
         int ob = b / l->cb, cb = b % l->cb, column = back ? cb : ob, step = back ? ob : cb;
         size_t steps = (size_t)(back ? l->ob : l->cb), from = lk_matrix_block(l, ob, cb, 0);
-        lk_bf16 block[PLACES * LK_TILE];
-        m->ops->kernels(high + from, low + from, block);
+        lk_number block[PLACES * LK_TILE];
+        m->ops->kernels(high + from, low ? low + from : NULL, block);
         for (int p = 0; p < PLACES; p++) {
             int place = back ? turned[p / 4] * 4 + turned[p % 4] : p;
-            lk_bf16 *at = to + (((size_t)column * PLACES + (size_t)place) * steps + (size_t)step) * LK_TILE;
+            lk_number *at = to + (((size_t)column * PLACES + (size_t)place) * steps + (size_t)step) * LK_TILE;
             if (back)
                 m->ops->exchange(block + p * LK_TILE, at);
             else
@@ -159,25 +159,25 @@ static void transform_weights(const lk_matrix *m, const lk_tensor *w, bool back,
 }
 
 /* Tiles `first` … on, as rows. */
-static void transform_tiles(const lk_matrix *m, const view *v, int first, int count, size_t row, lk_bf16 *to) {
+static void transform_tiles(const lk_matrix *m, const view *v, int first, int count, size_t row, lk_number *to) {
     for (int i = 0; i < count; i++, to += row) {
-        const lk_bf16 *pixels[16];
+        const lk_number *pixels[16];
         find(v, first + i, 4, pixels);
         for (int at = 0; at < v->c; at += 32)
             m->ops->see(pixels, at, v->c - at < 32 ? v->c - at : 32, (size_t)m->rows_together * row, to + at);
     }
 }
 
-static void multiply(const lk_matrix *m, const lk_bf16 *tiles, size_t row, int count, const lk_bf16 *kernels, int steps,
-                     float *products) {
-    int together = m->ops->in_passes ? TOGETHER : steps;
+static void multiply(const lk_matrix *m, const lk_number *tiles, size_t row, int count, const lk_number *kernels,
+                     int steps, float *products) {
+    int together = m->ops->in_passes ? LK_TOGETHER : steps;
     for (int p = 0; p < PLACES; p++)
         for (int k = 0; k < steps; k += together) {
             int some = steps - k < together ? steps - k : together;
-            const lk_bf16 *b = kernels + ((size_t)p * (size_t)steps + (size_t)k) * LK_TILE;
+            const lk_number *b = kernels + ((size_t)p * (size_t)steps + (size_t)k) * LK_TILE;
             for (int i = 0; i < count; i += 32) {
                 size_t at = (size_t)(p * m->rows_together + i);
-                const lk_bf16 *a = tiles + at * row;
+                const lk_number *a = tiles + at * row;
                 m->ops->multiply(a, count - i > 16 ? a + 16 * row : NULL, row, 8 * row, m->offsets + k, b,
                                  products + at * 32, some, k > 0);
             }
@@ -210,8 +210,8 @@ bool lk_winograd_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
     char *scratch = e->g.tensors[n->scratch_tensor].data;
     bool back = lk_gives_data(n->op);
     view v = back ? output_of(l) : input_of(l);
-    v.picture = (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data;
-    lk_bf16 *kernels = (lk_bf16 *)(void *)scratch;
+    v.picture = (const lk_number *)(void *)e->g.tensors[n->in[0]].data;
+    lk_number *kernels = (lk_number *)(void *)scratch;
     transform_weights(m, &e->g.tensors[n->weights], back, kernels);
     lk_sink to = lk_sink_of(e, n, l, (float *)(void *)(scratch + m->extra_at));
     int steps = back ? l->ob : l->cb, columns = back ? l->cb : l->ob, together = m->rows_together;
@@ -220,7 +220,7 @@ bool lk_winograd_product(lk_nn_exec *e, lk_node *n, lk_error *err) {
 #pragma omp parallel num_threads(m->threads)
     {
         int id = omp_get_thread_num(), threads = omp_get_num_threads(), seen = -1;
-        lk_bf16 *tiles = (lk_bf16 *)(void *)(scratch + m->thread_at + (size_t)id * m->thread_bytes);
+        lk_number *tiles = (lk_number *)(void *)(scratch + m->thread_at + (size_t)id * m->thread_bytes);
         float *products = (float *)(void *)(tiles + (size_t)PLACES * (size_t)together * row);
         int64_t all = (int64_t)groups * columns;
         m->ops->begin();
@@ -256,7 +256,7 @@ bool lk_winograd_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_er
     (void)err;
     const lk_layer *l = &m->l;
     int steps = steps_of(m);
-    size_t step = (size_t)(l->ob + l->cb) * PLACES * LK_TILE * sizeof(lk_bf16);
+    size_t step = (size_t)(l->ob + l->cb) * PLACES * LK_TILE * sizeof(lk_number);
     size_t sums = (size_t)(l->ob * l->cb) * PAIR_BYTES;
     m->steps_together = (size_t)steps * step <= (CHUNK > sums ? CHUNK : sums) ? steps : (int)(CHUNK / step);
     m->steps_together = m->steps_together < 16 ? 16 : m->steps_together;
@@ -264,7 +264,7 @@ bool lk_winograd_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_er
     m->blocks_together = l->ob < 4 ? l->ob : 4;
     m->taps_together = l->cb < 2 ? l->cb : 2;
     while (m->blocks_together > 1 && group_count(m) < 4 * m->threads) m->blocks_together = (m->blocks_together + 1) / 2;
-    m->field_at = (size_t)l->ob * PLACES * (size_t)m->steps_together * LK_TILE * sizeof(lk_bf16);
+    m->field_at = (size_t)l->ob * PLACES * (size_t)m->steps_together * LK_TILE * sizeof(lk_number);
     m->extra_at = (size_t)m->steps_together * step;
     m->thread_at = m->extra_at + (in_chunks(m) ? sums : 0);
     m->thread_bytes = (in_chunks(m) ? 0 : (size_t)(m->blocks_together * m->taps_together) * PAIR_BYTES) +
@@ -274,10 +274,10 @@ bool lk_winograd_prepare_gradient(lk_nn_exec *e, lk_node *n, lk_matrix *m, lk_er
 }
 
 /* 32 tiles by 32 channels of a picture, transformed: rows of each place. */
-static void transform_step(const lk_matrix *m, const view *v, int step, int block, int side, lk_bf16 *rows) {
+static void transform_step(const lk_matrix *m, const view *v, int step, int block, int side, lk_number *rows) {
     int count = v->c - block * 32 < 32 ? v->c - block * 32 : 32;
     for (int i = 0; i < 32; i++) {
-        const lk_bf16 *pixels[16];
+        const lk_number *pixels[16];
         find(v, step * 32 + i, side, pixels);
         if (side == 4)
             m->ops->see(pixels, block * 32, count, LK_TILE, rows + (size_t)i * 32);
@@ -286,19 +286,19 @@ static void transform_step(const lk_matrix *m, const view *v, int step, int bloc
     }
 }
 
-static void transform_output(const lk_matrix *m, const view *v, int first, int at, int ob, lk_bf16 *to) {
-    lk_bf16 rows[PLACES * LK_TILE];
+static void transform_output(const lk_matrix *m, const view *v, int first, int at, int ob, lk_number *to) {
+    lk_number rows[PLACES * LK_TILE];
     transform_step(m, v, first + at, ob, 2, rows);
     for (int p = 0; p < PLACES; p++) {
-        const lk_bf16 *row[32];
+        const lk_number *row[32];
         for (int i = 0; i < 32; i++) row[i] = rows + p * LK_TILE + i * 32;
         m->ops->transpose(row,
                           to + (((size_t)ob * PLACES + (size_t)p) * (size_t)m->steps_together + (size_t)at) * LK_TILE);
     }
 }
 
-static void transform_input(const lk_matrix *m, const view *v, int first, int at, int cb, lk_bf16 *to) {
-    lk_bf16 rows[PLACES * LK_TILE];
+static void transform_input(const lk_matrix *m, const view *v, int first, int at, int cb, lk_number *to) {
+    lk_number rows[PLACES * LK_TILE];
     uint32_t where[32];
     for (uint32_t i = 0; i < 32; i++) where[i] = i * 32;
     transform_step(m, v, first + at, cb, 4, rows);
@@ -312,10 +312,10 @@ LK_HOT static void sum_block(const view *v, int ob, float *sums) {
     size_t pixels = (size_t)(v->tiles / v->down / v->across) * (size_t)(v->h * v->w);
     float all[32] = {0};
     for (size_t p = 0; p < pixels; p++) {
-        const lk_bf16 *pixel = v->picture + p * (size_t)v->c + ob * 32;
-        lk_bf16 some[32] = {0};
+        const lk_number *pixel = v->picture + p * (size_t)v->c + ob * 32;
+        lk_number some[32] = {0};
         if (count < 32) pixel = memcpy(some, pixel, (size_t)count * sizeof *some);
-        for (int k = 0; k < 32; k++) all[k] += lk_widen(pixel[k]);
+        for (int k = 0; k < 32; k++) all[k] += lk_to_float(pixel[k]);
     }
     memcpy(sums + ob * 32, all, (size_t)count * sizeof *sums);
 }
@@ -341,16 +341,16 @@ static float *sums_of(const lk_matrix *m, const group *g, int i, int j, float *s
 
 static void sum_group(const lk_matrix *m, group g, const char *scratch, int steps, bool add, const uint32_t *offsets,
                       float *sums) {
-    const lk_bf16 *outputs = (const lk_bf16 *)(const void *)scratch;
-    const lk_bf16 *inputs = (const lk_bf16 *)(const void *)(scratch + m->field_at);
+    const lk_number *outputs = (const lk_number *)(const void *)scratch;
+    const lk_number *inputs = (const lk_number *)(const void *)(scratch + m->field_at);
     size_t place = (size_t)m->steps_together * LK_TILE;
     for (int p = 0; p < PLACES; p++)
-        for (int k = 0; k < steps; k += TOGETHER) {
-            int some = steps - k < TOGETHER ? steps - k : TOGETHER;
+        for (int k = 0; k < steps; k += LK_TOGETHER) {
+            int some = steps - k < LK_TOGETHER ? steps - k : LK_TOGETHER;
             for (int j = 0; j < g.inputs; j++)
                 for (int i = 0; i < g.outputs; i++) {
-                    const lk_bf16 *a = outputs + (size_t)((g.ob + i) * PLACES + p) * place + (size_t)k * LK_TILE;
-                    const lk_bf16 *b = inputs + (size_t)((g.cb + j) * PLACES + p) * place + (size_t)k * LK_TILE;
+                    const lk_number *a = outputs + (size_t)((g.ob + i) * PLACES + p) * place + (size_t)k * LK_TILE;
+                    const lk_number *b = inputs + (size_t)((g.cb + j) * PLACES + p) * place + (size_t)k * LK_TILE;
                     m->ops->multiply(a, a + 512, 32, 256, offsets, b, sums_of(m, &g, i, j, sums) + p * LK_TILE, some,
                                      add || k > 0);
                 }
@@ -373,9 +373,9 @@ bool lk_winograd_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
     const lk_matrix *m = n->state;
     char *scratch = e->g.tensors[n->scratch_tensor].data;
     view x = input_of(&m->l), dy = gradient_of(&m->l);
-    x.picture = (const lk_bf16 *)(void *)e->g.tensors[n->in[0]].data;
-    dy.picture = (const lk_bf16 *)(void *)e->g.tensors[n->in[1]].data;
-    lk_bf16 *outputs = (lk_bf16 *)(void *)scratch, *inputs = (lk_bf16 *)(void *)(scratch + m->field_at);
+    x.picture = (const lk_number *)(void *)e->g.tensors[n->in[0]].data;
+    dy.picture = (const lk_number *)(void *)e->g.tensors[n->in[1]].data;
+    lk_number *outputs = (lk_number *)(void *)scratch, *inputs = (lk_number *)(void *)(scratch + m->field_at);
     float *bias = n->out_count > 1 ? lk_cpu_data(e, n->out[1]) : NULL;
     int all = steps_of(m), ob = m->l.ob, blocks = ob + m->l.cb;
 #pragma omp parallel num_threads(m->threads)
@@ -383,8 +383,8 @@ bool lk_winograd_gradient(lk_nn_exec *e, lk_node *n, lk_error *err) {
         char *own = scratch + m->thread_at + (size_t)omp_get_thread_num() * m->thread_bytes;
         float *taps = (float *)(void *)own;
         float *sums = in_chunks(m) ? (float *)(void *)(scratch + m->extra_at) : taps + TAPS * LK_TILE;
-        uint32_t offsets[TOGETHER];
-        for (uint32_t i = 0; i < TOGETHER; i++) offsets[i] = i * LK_TILE;
+        uint32_t offsets[LK_TOGETHER];
+        for (uint32_t i = 0; i < LK_TOGETHER; i++) offsets[i] = i * LK_TILE;
         m->ops->begin();
 #pragma omp for schedule(dynamic, 1) nowait
         for (int i = 0; i < (bias ? ob : 0); i++) sum_block(&dy, i, bias);
