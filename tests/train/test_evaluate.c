@@ -138,12 +138,15 @@ static void same_person(void **state) {
 
 /* ---- While training -------------------------------------------------------------------------------------- */
 
+#define FEW_SRC LK_REAL "/few/src.faces"
+#define FEW_DST LK_REAL "/few/dst.faces"
+
 static lk_train_job watched_job(const stage *s, const char *model, int64_t iterations, int64_t every) {
     lk_train_job job = tiny_job(s->folder, model, iterations);
     lk_error err = {0};
     lk_strings_free(&job.src);
     lk_strings_free(&job.dst);
-    test_ok(lk_strings_add(&job.src, s->src, &err) && lk_strings_add(&job.dst, s->dst, &err), &err);
+    test_ok(lk_strings_add(&job.src, FEW_SRC, &err) && lk_strings_add(&job.dst, FEW_DST, &err), &err);
     job.options.holdout = 20;
     job.options.evaluate_every = every;
     job.options.save_every_iterations = 3;
@@ -192,7 +195,7 @@ static void on_the_way(void **state) {
     lk_evaluations rows;
     test_ok(lk_evaluations_read(&rows, whole.model_dir, &err), &err);
     assert_int_equal(rows.count, 4);
-    lk_evaluation now = evaluate(whole.model_dir, s->src, s->dst, NULL), *last = &rows.rows[3].figures;
+    lk_evaluation now = evaluate(whole.model_dir, FEW_SRC, FEW_DST, NULL), *last = &rows.rows[3].figures;
     assert_true(last->iteration == 8 && fabs(now.reconstruction[0].ssim - last->reconstruction[0].ssim) < 0.01);
     assert_true(fabs(now.src_dst - last->src_dst) < 0.01 && fabs(now.landmarks_real - last->landmarks_real) < 0.1);
     lk_evaluations_close(&rows);
@@ -252,9 +255,7 @@ static void die_at_third_evaluation(lk_log_level level, const char *line, void *
 static int train_until_killed(char *folder) {
     int evaluations = 0;
     lk_error err = {0};
-    stage s = {.folder = folder,
-               .src = (char *)(uintptr_t)LK_REAL "/many/src.faces",
-               .dst = (char *)(uintptr_t)LK_REAL "/many/dst.faces"};
+    stage s = {.folder = folder};
     lk_train_job job = watched_job(&s, "killed", 8, 2);
     lk_log_to(die_at_third_evaluation, &evaluations);
     lk_train(&job, NULL, &err);
