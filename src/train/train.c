@@ -21,7 +21,7 @@ typedef struct trainer {
     const lk_train_job *job;
     int lock;
     lk_beginning how;
-    lk_record record;
+    lk_record record, other; /* the other: whose weights it begins with */
     lk_pool src, dst;
     lk_sampler *sampler;
     lk_network network;
@@ -374,18 +374,20 @@ static bool loop(trainer *t, lk_now_set *now, lk_error *err) {
 
 /* ---- Beginning and end ----------------------------------------------------------------------------------- */
 
-static bool from_another(trainer *t, lk_error *err) {
-    lk_record other;
+/* The model to begin with, before anything large is made. */
+static bool open_another(trainer *t, lk_error *err) {
     bool found;
     const char *dir = t->job->init_from;
-    if (!lk_folder_open(dir, &other, false, &found, err)) return false;
-    if (!found) return lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model to begin with: there is no model.json", dir);
-    bool ok = lk_network_take(&t->network, dir, &other, err);
-    if (ok)
-        lk_log(LK_LOG_INFO, "%s begins with the weights of %s, iteration %lld%s", t->job->model_dir, dir,
-               (long long)other.iteration, other.pretraining ? " (pretrained: what belongs to a side is fresh)" : "");
-    lk_record_free(&other);
-    return ok;
+    if (!lk_folder_open(dir, &t->other, false, &found, err)) return false;
+    return found || lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model to begin with: there is no model.json", dir);
+}
+
+static bool from_another(trainer *t, lk_error *err) {
+    const char *dir = t->job->init_from;
+    if (!lk_network_take(&t->network, dir, &t->other, err)) return false;
+    lk_log(LK_LOG_INFO, "%s begins with the weights of %s, iteration %lld%s", t->job->model_dir, dir,
+           (long long)t->other.iteration, t->other.pretraining ? " (pretrained: what belongs to a side is fresh)" : "");
+    return true;
 }
 
 static bool from_pretraining(trainer *t, lk_error *err) {
@@ -449,7 +451,7 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     if (writes(t) && (t->lock = lk_folder_lock(dir, err)) < 0) return false;
     if (writes(t)) lk_folder_clean(dir);
     if (!in_turn(t, true, err) || !lk_start_record(t->job, r, &t->how, err) || !in_turn(t, false, err) ||
-        !lk_settings_at(&r->settings, r->iteration, now, err))
+        !lk_settings_at(&r->settings, r->iteration, now, err) || (t->how == LK_FROM_ANOTHER && !open_another(t, err)))
         return false;
     size_t budget = for_faces(t, now);
     if (!lk_pool_open(&t->src, "src", &r->src, &r->config, now->options.holdout, budget, err) ||
@@ -479,6 +481,7 @@ static void close_all(trainer *t, bool begun) {
     lk_pool_close(&t->dst);
     if (t->history.path) lk_history_close(&t->history);
     lk_record_free(&t->record);
+    lk_record_free(&t->other);
     if (t->lock >= 0 && !begun && t->how != LK_GOES_ON) {
         char *lock = lk_path_join(t->job->model_dir, ".lock", NULL);
         if (lock) unlink(lock);
