@@ -36,6 +36,7 @@ typedef struct lk_train_options {
     bool swap_sides;       /* src and dst exchanged, for a while */
     double rate;           /* of Adam, in percent of the model's own */
     double momentum;       /* Adam's β1; 0: the model's own */
+    bool average;          /* draw, judge and save not the last weights, but their average over training */
     double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */
     int precision;         /* lk_nn_precision */
     int optimizer_memory;  /* lk_nn_states */
@@ -100,12 +101,13 @@ typedef struct lk_train_needs {
     int batch, ae_dims, ed_ch_dims; /* dims 0 where the architecture fixes them */
     lk_nn_memory network;           /* the one that trains, as it will be planned */
     size_t samples;                 /* batches that lie ready */
+    size_t average;                 /* of the weights; 0: there is none */
     size_t transfer;                /* the largest parameter on its way to a file or back */
     size_t program;                 /* code, libraries, threads' stacks */
     size_t total;                   /* without the faces themselves: at most half of what is free */
 } lk_train_needs;
-/* By the very plan that training uses, without taking the memory. Of the options batch, precision, optimizer_memory and
- * memory count; where not even computing again keeps to the latter, `total` is the least that is possible. */
+/* By the very plan that training uses, without taking the memory. Of the options batch, precision, optimizer_memory,
+ * average and memory count; where not even computing again keeps to the latter, `total` is the least that is possible. */
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err);
 /* What is largest within `memory`, for batches 1, 2, 4, 8, 12, 16 and 32: ed_ch_dims as large as fits (21 to 85), ae_dims

@@ -7,7 +7,7 @@
 
 typedef struct values {
     uint64_t memory;
-    bool device;
+    bool device, average;
     int batch, precision, optimizer_memory;
     lk_swap_config config;
     lk_swap_objective objective;
@@ -30,6 +30,8 @@ static const lk_option own[] = {
      "numbers that layers multiply"},
     {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25"},
+    {"average", 0, LK_OPT_FLAG, offsetof(values, average), NULL, 0, 0, NULL, NULL,
+     "with an average of the weights, as new models but quick have it; --no-average: without"},
     {0},
 };
 
@@ -44,13 +46,13 @@ static const cli_group groups[] = {
 
 static json_t *json_of(const lk_train_needs *n) {
     const lk_nn_memory *m = &n->network;
-    return json_pack("{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f}", "batch", n->batch,
-                     "ae_dims", n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters,
-                     "weights", (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations",
-                     (json_int_t)m->activations, "workspace", (json_int_t)m->workspace, "samples",
-                     (json_int_t)n->samples, "transfer", (json_int_t)n->transfer, "program", (json_int_t)n->program,
-                     "total", (json_int_t)n->total, "step_flops", m->step_flops, "saved", (json_int_t)m->saved,
-                     "again_flops", m->again_flops);
+    return json_pack(
+        "{s:i, s:i, s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:I, s:f}", "batch", n->batch,
+        "ae_dims", n->ae_dims, "ed_ch_dims", n->ed_ch_dims, "parameters", (json_int_t)m->parameters, "weights",
+        (json_int_t)m->weights, "optimizer", (json_int_t)m->optimizer, "activations", (json_int_t)m->activations,
+        "workspace", (json_int_t)m->workspace, "average", (json_int_t)n->average, "samples", (json_int_t)n->samples,
+        "transfer", (json_int_t)n->transfer, "program", (json_int_t)n->program, "total", (json_int_t)n->total,
+        "step_flops", m->step_flops, "saved", (json_int_t)m->saved, "again_flops", m->again_flops);
 }
 
 static void say_line(const cli_call *call, const char *what, size_t bytes, const char *remark) {
@@ -68,6 +70,7 @@ static void say_needs(const cli_call *call, const values *v, const lk_train_need
             m->step_flops / 1e9);
     say_line(call, "weights", m->weights, "");
     say_line(call, "optimizer", m->optimizer, "Adam's two moments of each weight");
+    if (n->average) say_line(call, "average", n->average, "of the weights over training; --no-average leaves it out");
     say_line(call, "activations", m->activations, "and gradients; what never lives together shares memory");
     say_line(call, "workspace", m->workspace, "of the layers while they run");
     say_line(call, "samples", n->samples, "batches that lie ready");
@@ -156,7 +159,10 @@ static bool settled(const cli_call *call, const values *v) {
 
 static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
-    lk_train_options o = {.batch = v->batch, .precision = v->precision, .optimizer_memory = v->optimizer_memory};
+    lk_train_options o = {.batch = v->batch,
+                          .precision = v->precision,
+                          .optimizer_memory = v->optimizer_memory,
+                          .average = given(call, OWN, "average") ? v->average : v->config.arch != LK_ARCH_QUICK};
     uint64_t memory = v->memory ? v->memory : v->device ? lk_train_free_memory() : 0;
     if (v->device) say_device(call);
     return memory && !settled(call, v) ? largest(call, v, &o, memory, err) : one(call, v, &o, memory, err);

@@ -20,9 +20,9 @@ static bool link_into(const char *dir, const char *to, const char *name, lk_erro
 }
 
 static void remove_folder(const char *path, const lk_record *r) {
-    const char *names[] = {r->weights.name, r->optimizer.name, "model.json", "preview.png"};
+    const char *names[] = {r->weights.name, r->optimizer.name, "model.json", "preview.png", r->latest.name};
     for (size_t i = 0; i < LK_COUNT(names); i++) {
-        char *file = lk_path_join(path, names[i], NULL);
+        char *file = *names[i] ? lk_path_join(path, names[i], NULL) : NULL;
         if (file) unlink(file);
         free(file);
     }
@@ -33,7 +33,9 @@ static void remove_folder(const char *path, const lk_record *r) {
 static bool fill_backup(const char *dir, const lk_record *r, const char *temporary, const char *final, lk_error *err) {
     char *preview = lk_path_join(dir, "preview/preview.png", err), *shown = lk_path_join(temporary, "preview.png", err);
     bool ok = preview && shown && lk_make_dirs(temporary, err) && link_into(dir, temporary, r->weights.name, err) &&
-              link_into(dir, temporary, r->optimizer.name, err) && link_into(dir, temporary, "model.json", err);
+              link_into(dir, temporary, r->optimizer.name, err) &&
+              (!*r->latest.name || link_into(dir, temporary, r->latest.name, err)) &&
+              link_into(dir, temporary, "model.json", err);
     if (ok && lk_file_exists(preview)) lk_folder_link(preview, shown, NULL);
     if (ok && rename(temporary, final) != 0) ok = lk_fail_errno(err, "the backup %s cannot be made", final);
     if (!ok && temporary) remove_folder(temporary, r);
@@ -148,17 +150,18 @@ bool lk_model_swap_sides(const char *model_dir, bool *swapped, lk_error *err) {
 
 /* The backup's files get names of a save that is newer than all, and it becomes the newest. */
 static bool restore_files(const char *dir, const char *from, lk_record *r, lk_error *err) {
-    lk_saved_file *files[] = {&r->weights, &r->optimizer};
     r->number = lk_folder_next_number(dir);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < LK_SAVED_FILES; i++) {
+        lk_saved_file *f = lk_saved_file_of(r, i);
+        if (!f) continue;
         char name[64];
-        snprintf(name, sizeof name, "%s.%lld.safetensors", i ? "optimizer" : "weights", (long long)r->number);
-        char *old = lk_path_join(from, files[i]->name, err), *new = old ? lk_path_join(dir, name, err) : NULL;
+        snprintf(name, sizeof name, "%s.%lld.safetensors", lk_saved_kinds[i], (long long)r->number);
+        char *old = lk_path_join(from, f->name, err), *new = old ? lk_path_join(dir, name, err) : NULL;
         bool ok = new &&lk_folder_link(old, new, err);
         free(old);
         free(new);
         if (!ok) return false;
-        snprintf(files[i]->name, sizeof files[i]->name, "%s", name);
+        snprintf(f->name, sizeof f->name, "%s", name);
     }
     return lk_folder_make_newest(dir, r, err);
 }

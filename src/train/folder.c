@@ -85,9 +85,12 @@ static bool read_save(const char *dir, const char *name, lk_record *r, bool *the
     bool ok = *there && lk_record_read(r, path, err);
     free(path);
     if (!ok) return false;
-    if (file_is_whole(dir, &r->weights, err) && file_is_whole(dir, &r->optimizer, err)) return true;
-    lk_record_free(r);
-    return false;
+    for (int i = 0; ok && i < LK_SAVED_FILES; i++) {
+        const lk_saved_file *f = lk_saved_file_of(r, i);
+        ok = !f || file_is_whole(dir, f, err);
+    }
+    if (!ok) lk_record_free(r);
+    return ok;
 }
 
 static bool copy(const char *from, const char *to, lk_error *err) {
@@ -151,11 +154,10 @@ bool lk_folder_open(const char *dir, lk_record *r, bool repair, bool *found, lk_
 /* ---- Saving ---------------------------------------------------------------------------------------------- */
 
 static int64_t number_of(const char *name) {
-    static const char *const kinds[] = {"weights.", "optimizer."};
-    for (size_t i = 0; i < LK_COUNT(kinds); i++) {
-        size_t n = strlen(kinds[i]);
+    for (int i = 0; i < LK_SAVED_FILES; i++) {
+        size_t n = strlen(lk_saved_kinds[i]) + 1;
         char *end;
-        if (strncmp(name, kinds[i], n) != 0) continue;
+        if (strncmp(name, lk_saved_kinds[i], n - 1) != 0 || name[n - 1] != '.') continue;
         long long number = strtoll(name + n, &end, 10);
         return end > name + n && strcmp(end, ".safetensors") == 0 && number >= 0 ? number : -1;
     }
@@ -178,11 +180,10 @@ static void remove_old(const char *dir, const char *name, void *user) {
     if (number >= 0 && number != k->newest && number != k->before) remove_name(dir, name);
 }
 
-static bool save_slot(const char *dir, const lk_record *r, const lk_nn_exec *e, lk_nn_slot slot, lk_saved_file *f,
-                      lk_error *err) {
+static bool save_slot(const char *dir, const lk_record *r, const lk_nn_exec *e, lk_nn_slot slot, const char *kind,
+                      lk_saved_file *f, lk_error *err) {
     char iteration[24], *path;
-    snprintf(f->name, sizeof f->name, "%s.%lld.safetensors", slot == LK_NN_VALUE ? "weights" : "optimizer",
-             (long long)r->number);
+    snprintf(f->name, sizeof f->name, "%s.%lld.safetensors", kind, (long long)r->number);
     snprintf(iteration, sizeof iteration, "%lld", (long long)r->iteration);
     const lk_nn_metadata metadata[] = {{"model", lk_arch_names[r->config.arch]}, {"iteration", iteration}};
     path = lk_path_join(dir, f->name, err);
@@ -192,9 +193,11 @@ static bool save_slot(const char *dir, const lk_record *r, const lk_nn_exec *e, 
     return ok;
 }
 
-static void remove_save(const char *dir, const lk_record *r) {
-    if (*r->weights.name) remove_name(dir, r->weights.name);
-    if (*r->optimizer.name) remove_name(dir, r->optimizer.name);
+static void remove_save(const char *dir, lk_record *r) {
+    for (int i = 0; i < LK_SAVED_FILES; i++) {
+        const lk_saved_file *f = lk_saved_file_of(r, i);
+        if (f) remove_name(dir, f->name);
+    }
 }
 
 int64_t lk_folder_next_number(const char *dir) {
@@ -219,12 +222,24 @@ bool lk_folder_make_newest(const char *dir, lk_record *r, lk_error *err) {
     return ok;
 }
 
-bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err) {
+/* The average in place of the latest weights, for as long as it is written. */
+static bool save_average(const char *dir, lk_record *r, lk_network *n, lk_error *err) {
+    if (!save_slot(dir, r, n->exec, LK_NN_VALUE, lk_saved_kinds[2], &r->latest, err) ||
+        !lk_average_exchange(&n->average, n->exec, err))
+        return false;
+    bool ok = save_slot(dir, r, n->exec, LK_NN_VALUE, lk_saved_kinds[0], &r->weights, err);
+    return lk_average_exchange(&n->average, n->exec, err) && ok;
+}
+
+bool lk_folder_save(const char *dir, lk_record *r, lk_network *n, lk_error *err) {
     lk_record next = *r;
     next.number = lk_folder_next_number(dir);
-    next.weights = next.optimizer = (lk_saved_file){0};
-    bool ok = save_slot(dir, &next, e, LK_NN_VALUE, &next.weights, err) &&
-              save_slot(dir, &next, e, LK_NN_MOMENT1, &next.optimizer, err) && lk_folder_make_newest(dir, &next, err);
+    next.weights = next.optimizer = next.latest = (lk_saved_file){0};
+    bool ok =
+        (n->average.values ? save_average(dir, &next, n, err)
+                           : save_slot(dir, &next, n->exec, LK_NN_VALUE, lk_saved_kinds[0], &next.weights, err)) &&
+        save_slot(dir, &next, n->exec, LK_NN_MOMENT1, lk_saved_kinds[1], &next.optimizer, err) &&
+        lk_folder_make_newest(dir, &next, err);
     if (ok)
         *r = next;
     else

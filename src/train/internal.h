@@ -194,9 +194,10 @@ typedef struct lk_record {
     double seconds;              /* of training, of the model's life */
     int64_t number;              /* of the save */
     lk_saved_file weights, optimizer;
-    lk_strings src, dst; /* absolute paths */
-    bool pretraining;    /* on the faces of many, so far */
-    json_t *changes;     /* array: {"iteration", "option", "from", "to"} */
+    lk_saved_file latest; /* where `weights` is an average: those that training goes on from; else its name is "" */
+    lk_strings src, dst;  /* absolute paths */
+    bool pretraining;     /* on the faces of many, so far */
+    json_t *changes;      /* array: {"iteration", "option", "from", "to"} */
 } lk_record;
 
 void lk_record_free(lk_record *r);
@@ -204,6 +205,31 @@ json_t *lk_record_json(const lk_record *r); /* without a checksum of its own; NU
 bool lk_record_read(lk_record *r, const char *path, lk_error *err);
 bool lk_record_write(const lk_record *r, const char *path, lk_error *err);
 bool lk_record_add_change(lk_record *r, const char *option, const char *from, const char *to, lk_error *err);
+
+/* ---- The average of the weights (average.c) -------------------------------------------------------------- */
+
+/* On the host, in the order of parameters; none as long as values is NULL. */
+typedef struct lk_average {
+    float **values, *room; /* room: for the largest of them */
+    int count;
+} lk_average;
+void lk_average_drop(lk_average *a);
+bool lk_average_take(lk_average *a, const lk_nn_exec *e, lk_error *err); /* the weights as they are now */
+/* After each iteration; at each 20th the weights come into it, the first time as they are. */
+bool lk_average_note(lk_average *a, const lk_nn_exec *e, int64_t iteration, lk_error *err);
+/* The network gets the average, and what it had is kept in its place: to draw and to save. Again, and all is as before, to
+ * the bit. */
+bool lk_average_exchange(lk_average *a, lk_nn_exec *e, lk_error *err);
+
+typedef struct lk_network {
+    lk_nn_exec *exec;
+    lk_average average;
+    int batch, precision, states; /* batch: of all processes together; lk_nn_precision; lk_nn_states */
+    unsigned terms;
+    uint64_t memory; /* that was granted to the whole process; 0: no limit */
+    size_t faces;    /* bytes of pictures in memory, which count against it */
+    lk_nn_peers *peers;
+} lk_network;
 
 /* ---- The folder (folder.c) ------------------------------------------------------------------------------- */
 
@@ -217,7 +243,11 @@ void lk_folder_clean(const char *dir);
 bool lk_folder_open(const char *dir, lk_record *r, bool repair, bool *found, lk_error *err);
 /* Writes weights and optimizer state, then the record, whose number and files are set here; then removes the save
  * before the last. */
-bool lk_folder_save(const char *dir, lk_record *r, const lk_nn_exec *e, lk_error *err);
+bool lk_folder_save(const char *dir, lk_record *r, lk_network *n, lk_error *err);
+/* The files of a save: at most 3, of those it has; their kinds, "weights", "optimizer", "latest". */
+#define LK_SAVED_FILES 3
+extern const char *const lk_saved_kinds[LK_SAVED_FILES];
+lk_saved_file *lk_saved_file_of(lk_record *r, int kind); /* NULL: it has none of this kind */
 /* Makes `r`, whose files are in the folder, the newest save. */
 bool lk_folder_make_newest(const char *dir, lk_record *r, lk_error *err);
 int64_t lk_folder_next_number(const char *dir);
@@ -245,18 +275,9 @@ void lk_history_close(lk_history *h);
 
 /* ---- The network in training (network.c) ----------------------------------------------------------------- */
 
-typedef struct lk_network {
-    lk_nn_exec *exec;
-    int batch, precision, states; /* batch: of all processes together; lk_nn_precision; lk_nn_states */
-    unsigned terms;
-    uint64_t memory; /* that was granted to the whole process; 0: no limit */
-    size_t faces;    /* bytes of pictures in memory, which count against it */
-    lk_nn_peers *peers;
-} lk_network;
-
-/* What a training takes beside its network and its faces (plan.c): fills samples, transfer and program. `largest`: of the
- * network's memory. */
-size_t lk_beside_network(const lk_swap_config *c, int batch, size_t largest, lk_train_needs *needs);
+/* What a training takes beside its network and its faces (plan.c): fills samples, average, transfer and program. */
+size_t lk_beside_network(const lk_swap_config *c, const lk_train_options *o, int batch, const lk_nn_memory *network,
+                         lk_train_needs *needs);
 /* Of the memory that was granted, what each side's decoded pictures may take: half of what the network leaves that computes
  * nothing again. `batch`: of this process. */
 size_t lk_left_for_faces(const lk_swap_config *c, const lk_now_set *now, int batch);

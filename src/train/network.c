@@ -91,14 +91,15 @@ static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const l
 }
 
 /* What the network may take of the memory that was granted to the process. On a GPU it has memory of its own. */
-static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, int batch, size_t memory,
-                  lk_nn_options *o, lk_error *err) {
+static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, int batch,
+                  const lk_train_options *asked, lk_nn_options *o, lk_error *err) {
+    size_t memory = asked->memory;
     lk_nn_memory m;
     lk_train_needs needs;
     o->memory = 0;
     if (!memory || o->device != LK_NN_CPU) return true;
     if (!plan(c, terms, batch, o, &m, err)) return false;
-    size_t beside = lk_beside_network(c, batch, m.largest, &needs) + n->faces;
+    size_t beside = lk_beside_network(c, asked, batch, &m, &needs) + n->faces;
     if (m.total + beside <= memory) return true;
     o->memory = memory > beside ? memory - beside : 1;
     if (!plan(c, terms, batch, o, &m, err)) return false;
@@ -147,10 +148,10 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
     unsigned terms = lk_swap_terms(c, &now->objective, iteration);
     int part = now->options.batch / lk_nn_peers_count(n->peers);
     bool carrying = n->exec != NULL;
-    if (!grant(n, c, terms, part, now->options.memory, &o, err)) return false;
+    if (!grant(n, c, terms, part, &now->options, &o, err)) return false;
     if (!carrying && !check_memory(c, terms, part, &o, err)) return false;
     /* The room that a layer needs hangs by the way it is computed. */
-    if (!tune(c, terms, part, &o, err) || !grant(n, c, terms, part, now->options.memory, &o, err)) return false;
+    if (!tune(c, terms, part, &o, err) || !grant(n, c, terms, part, &now->options, &o, err)) return false;
     bool ok = !carrying || carry_out(n->exec, &kept, err);
     if (ok) {
         lk_nn_free(n->exec);
@@ -169,14 +170,20 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
     return ok;
 }
 
+static bool load_slot(lk_network *n, lk_nn_slot slot, const char *dir, const char *name, lk_error *err) {
+    char *path = lk_path_join(dir, name, err);
+    bool ok = path && lk_nn_load(n->exec, slot, path, NULL, NULL, err);
+    free(path);
+    return ok;
+}
+
 bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_error *err) {
-    char *weights = lk_path_join(dir, r->weights.name, err);
-    char *optimizer = weights ? lk_path_join(dir, r->optimizer.name, err) : NULL;
-    bool ok = optimizer && lk_nn_load(n->exec, LK_NN_VALUE, weights, NULL, NULL, err) &&
-              lk_nn_load(n->exec, LK_NN_MOMENT1, optimizer, NULL, NULL, err);
+    lk_average_drop(&n->average);
+    bool ok = load_slot(n, LK_NN_VALUE, dir, r->weights.name, err) &&
+              load_slot(n, LK_NN_MOMENT1, dir, r->optimizer.name, err);
+    if (ok && *r->latest.name)
+        ok = lk_average_take(&n->average, n->exec, err) && load_slot(n, LK_NN_VALUE, dir, r->latest.name, err);
     lk_nn_set_steps(n->exec, r->optimizer_steps);
-    free(weights);
-    free(optimizer);
     return ok;
 }
 
@@ -278,5 +285,6 @@ bool lk_network_draw(lk_network *n, int count, const lk_portraits *by_src, const
 
 void lk_network_free(lk_network *n) {
     lk_nn_free(n->exec);
+    lk_average_drop(&n->average);
     *n = (lk_network){0};
 }

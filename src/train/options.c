@@ -36,12 +36,15 @@ const lk_option lk_train_option_table[] = {
     {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},
     {"momentum", 0, LK_OPT_FLOAT, AT(momentum), "0", 0, 0.99, NULL, "BETA",
      "how much of its last direction Adam keeps (its beta 1); 0: the model's own"},
+    {"average", 0, LK_OPT_FLAG, AT(average), "no", 0, 0, NULL, NULL,
+     "draw, judge and save an average of the weights over the last eighth of training: less trembling, for 4 bytes a "
+     "number"},
     {"settle", 0, LK_OPT_DURATION, AT(settle), "0", 0, 1e9, NULL, "TIME",
      "let the learning rate fall over so much at the end of --time, which brings out details; 0: not"},
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
     {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
-     "how Adam keeps its two states of each number where layers multiply bfloat16: full in 8 bytes, short in 3, "
+     "how Adam keeps its two states of each number of convolutions and dense layers: full in 8 bytes, short in 3, "
      "factored in 1.25 (of the second, means of rows and columns)"},
     {"memory", 0, LK_OPT_BYTES, AT(memory), "0", 0, 0, NULL, "SIZE",
      "keep to so much, such as 4G, on a processor: activations that do not fit are computed again; 0: no limit"},

@@ -15,11 +15,13 @@ static bool plan_graph(const lk_swap_config *c, unsigned terms, int batch, const
     return ok;
 }
 
-size_t lk_beside_network(const lk_swap_config *c, int batch, size_t largest, lk_train_needs *needs) {
+size_t lk_beside_network(const lk_swap_config *c, const lk_train_options *o, int batch, const lk_nn_memory *network,
+                         lk_train_needs *needs) {
     needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads());
-    needs->transfer = largest * sizeof(float);
+    needs->average = o->average ? (network->parameters + network->largest) * sizeof(float) : 0;
+    needs->transfer = network->largest * sizeof(float);
     needs->program = PROGRAM;
-    return needs->samples + needs->transfer + needs->program;
+    return needs->samples + needs->average + needs->transfer + needs->program;
 }
 
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
@@ -31,7 +33,7 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
     unsigned terms = lk_swap_terms(&whole, o, 0);
     *needs = (lk_train_needs){.batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims};
     if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
-    size_t beside = lk_beside_network(&whole, options->batch, needs->network.largest, needs);
+    size_t beside = lk_beside_network(&whole, options, options->batch, &needs->network, needs);
     needs->total = needs->network.total + beside;
     if (!options->memory || needs->total <= options->memory) return true;
     training.memory = options->memory > beside ? options->memory - beside : 1;

@@ -7,6 +7,13 @@
 
 #define FORMAT 1
 
+const char *const lk_saved_kinds[LK_SAVED_FILES] = {"weights", "optimizer", "latest"};
+
+lk_saved_file *lk_saved_file_of(lk_record *r, int kind) {
+    lk_saved_file *f[LK_SAVED_FILES] = {&r->weights, &r->optimizer, &r->latest};
+    return *f[kind]->name ? f[kind] : NULL;
+}
+
 void lk_record_free(lk_record *r) {
     lk_strings_free(&r->src);
     lk_strings_free(&r->dst);
@@ -57,16 +64,21 @@ static json_t *file_json(const lk_saved_file *f) {
     return json_pack("{s:s, s:s}", "name", f->name, "sha256", f->sha256);
 }
 
+static json_t *files_json(const lk_record *r) {
+    json_t *json = json_pack("{s:o, s:o}", "weights", file_json(&r->weights), "optimizer", file_json(&r->optimizer));
+    if (json && *r->latest.name) json_object_set_new(json, "latest", file_json(&r->latest));
+    return json;
+}
+
 json_t *lk_record_json(const lk_record *r) {
     json_t *changes = r->changes ? json_incref(r->changes) : json_array();
-    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:{s:o, s:o}}", "format",
-                     FORMAT, "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration",
+    return json_pack("{s:i, s:s, s:I, s:I, s:f, s:I, s:I, s:I, s:b, s:o, s:o, s:o, s:o, s:o, s:o}", "format", FORMAT,
+                     "program", "likeness " LK_VERSION, "number", (json_int_t)r->number, "iteration",
                      (json_int_t)r->iteration, "seconds", r->seconds, "position", (json_int_t)r->position,
                      "optimizer_steps", (json_int_t)r->optimizer_steps, "turn", (json_int_t)r->turn, "pretraining",
                      (int)r->pretraining, "architecture", lk_options_to_json(lk_swap_options, &r->config), "options",
                      settings_json(&r->settings), "changes", changes, "src", strings_json(&r->src), "dst",
-                     strings_json(&r->dst), "files", "weights", file_json(&r->weights), "optimizer",
-                     file_json(&r->optimizer));
+                     strings_json(&r->dst), "files", files_json(r));
 }
 
 bool lk_record_write(const lk_record *r, const char *path, lk_error *err) {
@@ -148,6 +160,7 @@ static bool from_json(lk_record *r, const json_t *json, lk_error *err) {
     if (ok) r->turn = (uint64_t)turn;
     r->pretraining = json_is_true(json_object_get(json, "pretraining"));
     return ok && file_from(files, "weights", &r->weights, err) && file_from(files, "optimizer", &r->optimizer, err) &&
+           (!json_object_get(files, "latest") || file_from(files, "latest", &r->latest, err)) &&
            strings_from(json, "src", &r->src, err) && strings_from(json, "dst", &r->dst, err) &&
            lk_options_from_json(lk_swap_options, &r->config, json_object_get(json, "architecture"), err) &&
            lk_swap_complete(&r->config, err) && settings_from(json_object_get(json, "options"), &r->settings, err);

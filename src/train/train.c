@@ -118,6 +118,11 @@ static void tell_end(const trainer *t, double seconds) {
 
 /* ---- In between ------------------------------------------------------------------------------------------ */
 
+/* The average of the weights for the latest, and back. */
+static bool exchange(trainer *t, lk_error *err) {
+    return lk_average_exchange(&t->network.average, t->network.exec, err);
+}
+
 /* Into preview/NAME. A preview that cannot be written ends no training. */
 static void draw_preview(trainer *t, const char *name) {
     lk_error err = {0};
@@ -131,7 +136,12 @@ static void draw_preview(trainer *t, const char *name) {
     lk_now_set now;
     if (ok && !t->preview && lk_settings_at(&t->record.settings, t->record.iteration, &now, &err))
         t->preview = lk_preview_new(&t->record.config, &t->src, &t->dst, now.options.color_transfer, &err);
-    ok = ok && t->preview && lk_preview_draw(t->preview, &t->network, path, &err);
+    if (ok && t->preview && exchange(t, &err)) {
+        ok = lk_preview_draw(t->preview, &t->network, path, &err);
+        ok = exchange(t, &err) && ok;
+    } else {
+        ok = false;
+    }
     if (!ok) lk_log(LK_LOG_WARN, "no preview this time: %s", err.message);
     free(path);
 }
@@ -163,7 +173,11 @@ static void evaluate(trainer *t) {
     lk_error err = {0};
     lk_evaluation figures;
     char *png = lk_path_join(t->job->model_dir, "evaluation.png", &err);
-    bool ok = png && lk_judge_network(t->judge, &t->network, t->record.iteration, &figures, &err);
+    bool ok = png && exchange(t, &err);
+    if (ok) {
+        ok = lk_judge_network(t->judge, &t->network, t->record.iteration, &figures, &err);
+        ok = exchange(t, &err) && ok;
+    }
     if (ok) tell_evaluation(&figures);
     ok = ok && lk_evaluations_add(&t->evaluations, &figures, seconds_of_life(t), &err) &&
          lk_evaluations_plot(&t->evaluations, png, 1200, 720, &err);
@@ -182,7 +196,7 @@ static bool save(trainer *t, lk_error *err) {
     }
     t->record.seconds = seconds_of_life(t);
     t->record.optimizer_steps = lk_nn_steps(t->network.exec);
-    if (!lk_history_sync(&t->history, err) || !lk_folder_save(t->job->model_dir, &t->record, t->network.exec, err))
+    if (!lk_history_sync(&t->history, err) || !lk_folder_save(t->job->model_dir, &t->record, &t->network, err))
         return false;
     t->saved_iteration = t->record.iteration;
     return true;
@@ -279,6 +293,13 @@ static double settling(const trainer *t, const lk_train_options *o) {
     return fmax(0.05, fmin(1, left / o->settle));
 }
 
+/* What is drawn and saved is the writer's. */
+static bool average(trainer *t, const lk_train_options *o, lk_error *err) {
+    if (writes(t) && o->average) return lk_average_note(&t->network.average, t->network.exec, t->record.iteration, err);
+    lk_average_drop(&t->network.average);
+    return true;
+}
+
 /* *well: the loss says that training has not collapsed. */
 static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     const lk_swap_config *c = &t->record.config;
@@ -297,6 +318,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     t->record.iteration++;
     t->record.position += b->now.options.batch;
     note_losses(&t->losses, src, dst);
+    if (!average(t, &b->now.options, err)) return false;
     return !writes(t) || lk_history_add(&t->history, t->record.iteration, seconds_of_life(t), (double)src, (double)dst,
                                         b->now.options.batch, err);
 }

@@ -39,7 +39,7 @@ static void save(const char *dir, lk_record *r, lk_nn_exec *e, int64_t iteration
     float kernel[64 * 3 * 5 * 5] = {(float)iteration};
     assert_true(lk_nn_param_set(e, 0, LK_NN_VALUE, kernel));
     r->iteration = iteration;
-    test_ok(lk_folder_save(dir, r, e, &err), &err);
+    test_ok(lk_folder_save(dir, r, &(lk_network){.exec = e}, &err), &err);
 }
 
 static int64_t expect_whole(const char *dir, lk_nn_exec *e) {
@@ -191,7 +191,7 @@ static void test_full(void **state) {
             signal(SIGXFSZ, SIG_IGN);
             if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(9);
             r.iteration = 3;
-            bool saved = lk_folder_save(folder, &r, e, &err);
+            bool saved = lk_folder_save(folder, &r, &(lk_network){.exec = e}, &err);
             bool told =
                 err.code == LK_ERR_IO && strstr(err.message, folder) && strstr(err.message, "cannot be written");
             _exit(saved ? 8 : told && r.number == 2 ? 0 : 7);

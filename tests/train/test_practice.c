@@ -286,7 +286,7 @@ static void test_collapse(void **state) {
     assert_non_null(values);
     for (size_t i = 0; i < lk_nn_count(shape); i++) values[i] = INFINITY;
     assert_true(lk_nn_param_set(n.exec, 0, LK_NN_MOMENT1, values));
-    test_ok(lk_folder_save(job.model_dir, &r, n.exec, &err), &err);
+    test_ok(lk_folder_save(job.model_dir, &r, &n, &err), &err);
     free(values);
     lk_network_free(&n);
     lk_log_to(count_returns, NULL);
