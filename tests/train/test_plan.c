@@ -142,40 +142,47 @@ static void test_measured(void **state) {
         lk_swap_config config;
         int batch, precision;
         double share; /* of what it needs that it is granted; 0: no limit */
+        bool average; /* which comes with the 20th iteration */
     } cases[] = {
         {"--model sae --resolution 96 --ae-dims 128 --batch 4",
          {.arch = LK_ARCH_SAE, .resolution = 96, .ae_dims = 128, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
          4,
          LK_NN_AUTO,
-         0},
+         0,
+         false},
         {"--model sae --ae-dims 32 --ed-ch-dims 21 --batch 8 --precision float32",
          {.arch = LK_ARCH_SAE, .ae_dims = 32, .ed_ch_dims = 21, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
          8,
          LK_NN_F32,
-         0.85},
+         0.85,
+         false},
         {"--model h64 --lighter --batch 4",
          {.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .lighter = true, .learn_mask = true},
          4,
          LK_NN_AUTO,
-         0},
+         0,
+         false},
         {"--model sae --archi liae --ae-dims 96 --batch 2",
          {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 96, .face_type = LK_SWAP_FACE_AUTO, .learn_mask = true},
          2,
          LK_NN_AUTO,
-         0},
+         0,
+         true},
     };
     char *folder = tiny_folder();
     for (size_t i = 0; i < LK_COUNT(cases); i++) {
         char words[900];
         lk_train_options o = options(cases[i].batch);
         o.precision = cases[i].precision;
+        o.average = cases[i].average;
         lk_train_needs n = needs_with(&cases[i].config, &o);
         o.memory = (uint64_t)(cases[i].share * (double)n.total);
         n = needs_with(&cases[i].config, &o);
         assert_int_equal(n.network.saved > 0, o.memory > 0);
         snprintf(words, sizeof words,
-                 "train %s/%zu --src %s/src.faces --dst %s/dst.faces --iterations 2 --memory %llu %s", folder, i,
-                 folder, folder, (unsigned long long)o.memory, cases[i].words);
+                 "train %s/%zu --src %s/src.faces --dst %s/dst.faces --iterations %d --memory %llu %s %s", folder, i,
+                 folder, folder, o.average ? 20 : 2, (unsigned long long)o.memory,
+                 o.average ? "--average" : "--no-average", cases[i].words);
         double peak = (double)peak_of(words), planned = (double)n.total;
         print_message("%s: planned %.1f MiB, measured %.1f MiB\n", cases[i].words, planned / 0x1p20, peak / 0x1p20);
         if (!(fabs(peak - planned) < 0.05 * planned))
@@ -207,8 +214,8 @@ static void test_table(void **state) {
     static const char *const cases[] = {"--ae-dims 698 --ed-ch-dims 51 --batch 12",
                                         "--archi liae --ae-dims 402 --ed-ch-dims 47 --batch 8",
                                         "--ae-dims 1024 --ed-ch-dims 85 --batch 1"};
-    static const char *const rows[] = {"weights", "optimizer", "activations", "workspace",
-                                       "samples", "transfer",  "program",     "together"};
+    static const char *const rows[] = {"weights", "optimizer", "average", "activations", "workspace",
+                                       "samples", "transfer",  "program", "together"};
     for (size_t i = 0; i < LK_COUNT(cases); i++) {
         char command[600], line[200];
         snprintf(command, sizeof command, "'%s' plan --model sae %s", LK_PROGRAM, cases[i]);
