@@ -30,8 +30,7 @@ static const lk_option own[] = {
      "numbers that layers multiply"},
     {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25"},
-    {"average", 0, LK_OPT_FLAG, offsetof(values, average), NULL, 0, 0, NULL, NULL,
-     "with an average of the weights, as new models but quick have it; --no-average: without"},
+    {"average", 0, LK_OPT_FLAG, offsetof(values, average), "yes", 0, 0, NULL, NULL, "with an average of the weights"},
     {0},
 };
 
@@ -159,10 +158,8 @@ static bool settled(const cli_call *call, const values *v) {
 
 static bool run(cli_call *call, lk_error *err) {
     const values *v = call->values;
-    lk_train_options o = {.batch = v->batch,
-                          .precision = v->precision,
-                          .optimizer_memory = v->optimizer_memory,
-                          .average = given(call, OWN, "average") ? v->average : v->config.arch != LK_ARCH_QUICK};
+    lk_train_options o = {
+        .batch = v->batch, .precision = v->precision, .optimizer_memory = v->optimizer_memory, .average = v->average};
     uint64_t memory = v->memory ? v->memory : v->device ? lk_train_free_memory() : 0;
     if (v->device) say_device(call);
     return memory && !settled(call, v) ? largest(call, v, &o, memory, err) : one(call, v, &o, memory, err);

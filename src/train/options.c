@@ -36,7 +36,7 @@ const lk_option lk_train_option_table[] = {
     {"rate", 0, LK_OPT_FLOAT, AT(rate), "100", 0, 1000, NULL, "PERCENT", "learning rate, of the model's own"},
     {"momentum", 0, LK_OPT_FLOAT, AT(momentum), "0", 0, 0.99, NULL, "BETA",
      "how much of its last direction Adam keeps (its beta 1); 0: the model's own"},
-    {"average", 0, LK_OPT_FLAG, AT(average), "no", 0, 0, NULL, NULL,
+    {"average", 0, LK_OPT_FLAG, AT(average), "yes", 0, 0, NULL, NULL,
      "draw, judge and save an average of the weights over the last eighth of training: less trembling, for 4 bytes a "
      "number"},
     {"settle", 0, LK_OPT_DURATION, AT(settle), "0", 0, 1e9, NULL, "TIME",

@@ -7,17 +7,17 @@
 const char *const lk_recipe_names[] = {"fast", "classic", "styled", "brief", NULL};
 
 /* fast: as classic after a fraction of the time (docs/models.md has the figures): the rate climbs until Adam knows how large
- * gradients are, and comes down again as details matter; what a large rate leaves trembling is averaged. classic: the recipe of 2019, as docs/models.md has it. styled: strong
+ * gradients are, and comes down again as details matter. classic: the recipe of 2019, as docs/models.md has it. styled: strong
  * styles until 15,000 iterations, then weak ones until the face is clear. brief: for minutes, in which the full warp would
- * hide smiles and rare expressions would hardly come. */
+ * hide smiles and rare expressions would hardly come, and at whose end the rate settles. */
 static const char *const recipes[] = {
-    "momentum = 0.9\nwarp = 40\nrate = 100@0,200@20,400@50,200@20000,100@60000\naverage = yes\n",
+    "momentum = 0.9\nwarp = 40\nrate = 100@0,200@20,400@50,200@20000,100@60000\n",
     "he-weights = no\nmomentum = 0\naverage = no\nwarp = 100\nrate = 100\nprecision = float32\nflip = "
     "yes\nfeed-by-expression = "
     "no\ncolor-transfer = no\n"
     "feature-power = 0\n",
     "face-style-power = 10@0,0.1@15000\nbackground-style-power = 10@0,4@15000\n",
-    "batch = 4\nwarp = 40\nfeed-by-expression = yes\ncolor-transfer = yes\nfeature-power = 30\n",
+    "batch = 4\nwarp = 40\nfeed-by-expression = yes\ncolor-transfer = yes\nfeature-power = 30\naverage = no\n",
 };
 
 static char *blanks_off(char *s) {

@@ -71,7 +71,7 @@ static void test_network(void **state) {
     assert_int_equal(n.transfer, largest * sizeof(float));
     /* 3 of each side, 64×64 pixels of 3 + 3 + 1 + 1 numbers, in the 3 batches ahead and one for each thread */
     assert_int_equal(n.samples, (size_t)(3 + lk_sampler_threads()) * 6 * 64 * 64 * 8 * sizeof(float));
-    assert_int_equal(n.total, m.total + n.samples + n.transfer + n.program);
+    assert_int_equal(n.total, m.total + n.samples + n.average + n.transfer + n.program);
     lk_nn_free(e);
     lk_nn_graph_free(g);
 }
