@@ -224,6 +224,7 @@ bool lk_folder_make_newest(const char *dir, lk_record *r, lk_error *err) {
 
 /* The average in place of the latest weights, for as long as it is written. */
 static bool save_average(const char *dir, lk_record *r, lk_network *n, lk_error *err) {
+    if (n->average.shown && !lk_average_exchange(&n->average, n->exec, err)) return false;
     if (!save_slot(dir, r, n->exec, LK_NN_VALUE, lk_saved_kinds[2], &r->latest, err) ||
         !lk_average_exchange(&n->average, n->exec, err))
         return false;

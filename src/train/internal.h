@@ -210,15 +210,16 @@ bool lk_record_add_change(lk_record *r, const char *option, const char *from, co
 
 /* On the host, in the order of parameters; none as long as values is NULL. */
 typedef struct lk_average {
-    float **values, *room; /* room: for the largest of them */
+    float **values;
     int count;
+    bool shown; /* the network has the average, and `values` are its latest weights */
 } lk_average;
 void lk_average_drop(lk_average *a);
 bool lk_average_take(lk_average *a, const lk_nn_exec *e, lk_error *err); /* the weights as they are now */
 /* After each iteration; at each 20th the weights come into it, the first time as they are. */
 bool lk_average_note(lk_average *a, const lk_nn_exec *e, int64_t iteration, lk_error *err);
 /* The network gets the average, and what it had is kept in its place: to draw and to save. Again, and all is as before, to
- * the bit. */
+ * the bit. When it fails nothing is exchanged. */
 bool lk_average_exchange(lk_average *a, lk_nn_exec *e, lk_error *err);
 
 typedef struct lk_network {

@@ -18,7 +18,7 @@ static bool plan_graph(const lk_swap_config *c, unsigned terms, int batch, const
 size_t lk_beside_network(const lk_swap_config *c, const lk_train_options *o, int batch, const lk_nn_memory *network,
                          lk_train_needs *needs) {
     needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads());
-    needs->average = o->average ? (network->parameters + network->largest) * sizeof(float) : 0;
+    needs->average = o->average ? network->parameters * sizeof(float) : 0;
     needs->transfer = network->largest * sizeof(float);
     needs->program = PROGRAM;
     return needs->samples + needs->average + needs->transfer + needs->program;

@@ -307,6 +307,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     float src, dst;
     if (b->now.options.momentum > 0) adam.beta1 = (float)b->now.options.momentum;
     adam.rate *= (float)(b->now.options.rate / 100 * settling(t, &b->now.options));
+    if (t->network.average.shown && !exchange(t, err)) return false; /* there was no memory to put it back */
     if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
     fill_inputs(t->network.exec, b, c->resolution);
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))

@@ -172,7 +172,8 @@ static int files_in(const char *dir) {
     return n;
 }
 
-/* The limit on a file's size stands for a full disk: each of the files fails once. */
+/* The limit on a file's size stands for a full disk: each of the files fails once, with an average of the weights and
+ * without. */
 static void test_full(void **state) {
     (void)state;
     char *folder = test_folder();
@@ -182,16 +183,19 @@ static void test_full(void **state) {
     save(folder, &r, e, 2);
     int before = files_in(folder);
     static const rlim_t limits[] = {100, 5000, 20000, 30000};
-    for (size_t i = 0; i < LK_COUNT(limits); i++) {
+    for (size_t i = 0; i < 2 * LK_COUNT(limits); i++) {
+        bool with_average = i % 2;
         pid_t child = fork();
         assert_true(child >= 0);
         if (child == 0) {
-            const struct rlimit limit = {limits[i], limits[i]};
+            const struct rlimit limit = {limits[i / 2], limits[i / 2]};
             lk_error err = {0};
             signal(SIGXFSZ, SIG_IGN);
             if (setrlimit(RLIMIT_FSIZE, &limit) != 0) _exit(9);
             r.iteration = 3;
-            bool saved = lk_folder_save(folder, &r, &(lk_network){.exec = e}, &err);
+            lk_network n = {.exec = e};
+            if (with_average && !lk_average_take(&n.average, e, &err)) _exit(6);
+            bool saved = lk_folder_save(folder, &r, &n, &err);
             bool told =
                 err.code == LK_ERR_IO && strstr(err.message, folder) && strstr(err.message, "cannot be written");
             _exit(saved ? 8 : told && r.number == 2 ? 0 : 7);
