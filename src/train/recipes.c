@@ -12,10 +12,8 @@ const char *const lk_recipe_names[] = {"fast", "classic", "styled", "brief", NUL
  * hide smiles and rare expressions would hardly come, and at whose end the rate settles. */
 static const char *const recipes[] = {
     "momentum = 0.9\nwarp = 40\nrate = 100@0,200@20,400@50,200@20000,100@60000\n",
-    "he-weights = no\nmomentum = 0\naverage = no\nwarp = 100\nrate = 100\nprecision = float32\nflip = "
-    "yes\nfeed-by-expression = "
-    "no\ncolor-transfer = no\n"
-    "feature-power = 0\n",
+    "he-weights = no\nmomentum = 0\naverage = no\nwarp = 100\nrate = 100\nprecision = float32\nflip = yes\n"
+    "feed-by-expression = no\ncolor-transfer = no\nfeature-power = 0\n",
     "face-style-power = 10@0,0.1@15000\nbackground-style-power = 10@0,4@15000\n",
     "batch = 4\nwarp = 40\nfeed-by-expression = yes\ncolor-transfer = yes\nfeature-power = 30\naverage = no\n",
 };

@@ -293,11 +293,14 @@ static double settling(const trainer *t, const lk_train_options *o) {
     return fmax(0.05, fmin(1, left / o->settle));
 }
 
-/* What is drawn and saved is the writer's. */
-static bool average(trainer *t, const lk_train_options *o, lk_error *err) {
-    if (writes(t) && o->average) return lk_average_note(&t->network.average, t->network.exec, t->record.iteration, err);
-    lk_average_drop(&t->network.average);
-    return true;
+/* What is drawn and saved is the writer's. No memory for it ends no training: it may come at the next occasion. */
+static void average(trainer *t, const lk_train_options *o) {
+    lk_error err = {0};
+    if (!writes(t) || !o->average)
+        lk_average_drop(&t->network.average);
+    else if (!lk_average_note(&t->network.average, t->network.exec, t->record.iteration, &err))
+        lk_log(LK_LOG_WARN, "iteration %lld does not count in the average of the weights: %s",
+               (long long)t->record.iteration, err.message);
 }
 
 /* *well: the loss says that training has not collapsed. */
@@ -319,7 +322,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     t->record.iteration++;
     t->record.position += b->now.options.batch;
     note_losses(&t->losses, src, dst);
-    if (!average(t, &b->now.options, err)) return false;
+    average(t, &b->now.options);
     return !writes(t) || lk_history_add(&t->history, t->record.iteration, seconds_of_life(t), (double)src, (double)dst,
                                         b->now.options.batch, err);
 }

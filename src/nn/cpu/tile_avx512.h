@@ -1,6 +1,16 @@
 /* What AVX-512 does alike for both types of tile.h; AVX512 is the target of the functions of whoever includes this. */
 #include <immintrin.h>
 
+/* 8 rows by 32 columns. The sums of a row are two variables, no array: AddressSanitizer would check each access to that.
+ * Under it a row's 16 pairs are read at once too. */
+#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
+#define LOAD(i)                                                                                                        \
+    __m512 left##i = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();                                          \
+    __m512 right##i = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
+#define STORE(i)                                                                                                       \
+    _mm512_storeu_ps(c + i * 32, left##i);                                                                             \
+    _mm512_storeu_ps(c + i * 32 + 16, right##i);
+
 /* A 16×16 matrix of 32-bit words, transposed in registers. */
 AVX512 static inline void transpose16(__m512i r[16]) {
     __m512i t[16];

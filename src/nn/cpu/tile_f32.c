@@ -12,14 +12,6 @@ static bool usable(void) {
            __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
 }
 
-/* 8 rows by 32 columns; see tile_x86.c. */
-#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define LOAD(i)                                                                                                        \
-    __m512 left##i = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();                                          \
-    __m512 right##i = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
-#define STORE(i)                                                                                                       \
-    _mm512_storeu_ps(c + i * 32, left##i);                                                                             \
-    _mm512_storeu_ps(c + i * 32 + 16, right##i);
 #ifdef __SANITIZE_ADDRESS__
 #define READ(i) __m512 row##i = _mm512_loadu_ps(at + (size_t)i * lda);
 #define ONE(i)  _mm512_permutexvar_ps(_mm512_set1_epi32(k), row##i)

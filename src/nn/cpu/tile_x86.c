@@ -38,15 +38,6 @@ static inline int pair_at(const lk_bf16 *at) {
     return pair;
 }
 
-/* 8 rows by 32 columns. The sums of a row are two variables, no array: AddressSanitizer would check each access to that.
- * Under it a row's 16 pairs are read at once too. */
-#define EACH_ROW(DO) DO(0) DO(1) DO(2) DO(3) DO(4) DO(5) DO(6) DO(7)
-#define LOAD(i)                                                                                                        \
-    __m512 left##i = add ? _mm512_loadu_ps(c + i * 32) : _mm512_setzero_ps();                                          \
-    __m512 right##i = add ? _mm512_loadu_ps(c + i * 32 + 16) : _mm512_setzero_ps();
-#define STORE(i)                                                                                                       \
-    _mm512_storeu_ps(c + i * 32, left##i);                                                                             \
-    _mm512_storeu_ps(c + i * 32 + 16, right##i);
 #ifdef __SANITIZE_ADDRESS__
 #define READ(i) __m512i row##i = _mm512_loadu_si512(at + (size_t)i * lda);
 #define PAIR(i) _mm512_permutexvar_epi32(_mm512_set1_epi32(k), row##i)
