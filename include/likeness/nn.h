@@ -198,6 +198,7 @@ typedef struct lk_nn_options {
     bool train;           /* differentiate the losses, keep optimizer states */
     bool keep_gradients;  /* for tests: every parameter's gradient stays readable after a step (lk_nn_gradient) */
     uint64_t seed;        /* of the initial parameters; each draws from (seed, its name) */
+    bool blank;           /* parameters begin as zeros: for who sets all of them */
     int precision;        /* lk_nn_precision */
     int optimizer_memory; /* lk_nn_states */
     int way;              /* lk_nn_way */

@@ -12,40 +12,59 @@ static uint64_t hash(const char *s) {
     return h;
 }
 
-static bool draw(const lk_tensor *t, uint64_t seed, float *values) {
-    size_t n = lk_nn_count(t->shape);
-    lk_rng r = lk_rng_make(seed, hash(t->name));
-    if (t->init.kind == LK_NN_CONVOLUTION_AWARE) return lk_draw_convolution_aware(t->shape, &r, values);
+/* So many numbers are drawn from one stream of random numbers, and by one thread. */
+#define BLOCK 65536
+
+typedef struct drawing {
+    const lk_tensor *t;
+    uint64_t seed;
+    float *values;
+} drawing;
+
+static void draw_block(int block, void *user) {
+    const drawing *d = user;
+    const lk_tensor *t = d->t;
+    size_t n = lk_nn_count(t->shape), first = (size_t)block * BLOCK, end = first + BLOCK < n ? first + BLOCK : n;
+    lk_rng r = lk_rng_make(d->seed, hash(t->name) + (uint64_t)block);
     double window = (double)t->shape.h * t->shape.w;
     /* Glorot & Bengio 2010: ±√(6 / (inputs + outputs)), a window counted on both sides. */
     double glorot = sqrt(6.0 / (window * (t->shape.c + t->shape.n)));
     double by_inputs = sqrt(t->init.scale / (window * t->shape.c));
-    for (size_t i = 0; i < n; i++) switch (t->init.kind) {
+    for (size_t i = first; i < end; i++) switch (t->init.kind) {
         case LK_NN_ZEROS:
-            values[i] = 0;
+            d->values[i] = 0;
             break;
         case LK_NN_ONES:
-            values[i] = 1;
+            d->values[i] = 1;
             break;
         case LK_NN_NORMAL:
-            values[i] = t->init.scale * (float)lk_rng_normal(&r);
+            d->values[i] = t->init.scale * (float)lk_rng_normal(&r);
             break;
         case LK_NN_GLOROT_UNIFORM:
-            values[i] = (float)lk_rng_uniform(&r, -glorot, glorot);
+            d->values[i] = (float)lk_rng_uniform(&r, -glorot, glorot);
             break;
         case LK_NN_BY_INPUTS:
-            values[i] = (float)(by_inputs * lk_rng_normal(&r));
+            d->values[i] = (float)(by_inputs * lk_rng_normal(&r));
             break;
         case LK_NN_CONVOLUTION_AWARE:
             break;
         }
+}
+
+static bool draw(const lk_tensor *t, uint64_t seed, float *values) {
+    if (t->init.kind == LK_NN_CONVOLUTION_AWARE) {
+        lk_rng r = lk_rng_make(seed, hash(t->name));
+        return lk_draw_convolution_aware(t->shape, &r, values);
+    }
+    drawing d = {t, seed, values};
+    lk_parallel_for((int)((lk_nn_count(t->shape) + BLOCK - 1) / BLOCK), draw_block, &d);
     return true;
 }
 
 bool lk_params_initialise(lk_nn_exec *e, lk_error *err) {
     for (int i = 0; i < e->g.tensor_count; i++) {
         lk_tensor *t = &e->g.tensors[i];
-        if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
+        if (t->kind != LK_CONST && (t->kind != LK_PARAM || e->options.blank)) continue;
         float *values = t->values;
         if (t->kind == LK_PARAM) {
             values = lk_alloc(lk_nn_count(t->shape), sizeof(float), err);

@@ -287,8 +287,9 @@ size_t lk_left_for_faces(const lk_swap_config *c, const lk_now_set *now, int bat
 int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration);
-/* Makes it one; weights, moments and steps are carried over, or drawn from `seed` the first time. */
-bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
+/* Makes it one; weights, moments and steps are carried over. The first time weights are drawn, if `fresh`, or a save has to
+ * be loaded. */
+bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, bool fresh,
                     lk_error *err);
 bool lk_network_load(lk_network *n, const char *dir, const lk_record *r, lk_error *err);
 /* Weights alone, of the save that `r` says in another folder (or in this one), into a network with fresh weights. All of

@@ -13,7 +13,8 @@ struct lk_model {
 
 lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, lk_error *err) {
     lk_nn_graph *g = lk_swap_predict_graph(&r->config, batch, both, err);
-    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO)}, err) : NULL;
+    lk_nn_exec *e =
+        g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO), .blank = true}, err) : NULL;
     lk_nn_graph_free(g);
     if (!e) return NULL;
     int count = lk_nn_param_count(e);

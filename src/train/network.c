@@ -136,11 +136,13 @@ static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, con
                    batch * peers, much, (double)available / 0x1p30, advice);
 }
 
-bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, uint64_t seed,
+bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, bool fresh,
                     lk_error *err) {
     carried kept = {0};
     lk_nn_options o = {.train = true,
-                       .seed = seed,
+                       .seed = now->options.seed,
+                       /* Whether several processes agree on where weights lie is seen by what is drawn. */
+                       .blank = !fresh && lk_nn_peers_count(n->peers) == 1,
                        .precision = now->options.precision,
                        .optimizer_memory = now->options.optimizer_memory,
                        .device = device_of(n, now->options.device),

@@ -276,7 +276,7 @@ static void fill_inputs(lk_nn_exec *e, const lk_batch *b, int resolution) {
 static bool fit_network(trainer *t, const lk_now_set *now, lk_error *err) {
     if (lk_network_fits(&t->network, &t->record.config, now, t->record.iteration)) return true;
     if (!save(t, err)) return false;
-    return lk_network_fit(&t->network, &t->record.config, now, t->record.iteration, now->options.seed, err);
+    return lk_network_fit(&t->network, &t->record.config, now, t->record.iteration, false, err);
 }
 
 /* The loss may change for a reason when settings do: the watch begins again then. */
@@ -487,8 +487,8 @@ static bool open_all(trainer *t, lk_now_set *now, lk_error *err) {
     t->network.peers = t->job->peers;
     t->network.faces = t->src.bytes + t->dst.bytes;
     if (!divides(t, now->options.batch, err) ||
-        !lk_network_fit(&t->network, &r->config, now, r->iteration, now->options.seed, err) || !first_weights(t, err) ||
-        !start_sampler(t, err) || !open_history(t, err))
+        !lk_network_fit(&t->network, &r->config, now, r->iteration, t->how != LK_GOES_ON, err) ||
+        !first_weights(t, err) || !start_sampler(t, err) || !open_history(t, err))
         return false;
     t->first = r->iteration;
     t->saved_iteration = t->how == LK_GOES_ON ? r->iteration : -1;
