@@ -176,10 +176,12 @@ lk_swap_table lk_swap_table_of(const lk_swap_config *c) {
         t = sae_table(c);
     } else {
         t = fixed[c->arch][c->lighter];
-        lk_nn_init glorot = {LK_NN_GLOROT_UNIFORM, 0}, as_much = {LK_NN_BY_INPUTS, 1},
-                   through_relu = {LK_NN_BY_INPUTS, 2};
+        /* Pictures begin as a plain grey, a tenth of what their layer could draw: nothing has to be unlearned first. */
+        lk_nn_init glorot = {LK_NN_GLOROT_UNIFORM, 0}, through_relu = {LK_NN_BY_INPUTS, 2},
+                   as_much = {LK_NN_BY_INPUTS, 1}, faint = {LK_NN_BY_INPUTS, 0.01f};
         t.kernels = c->he_weights ? through_relu : glorot;
-        t.out = t.dense = c->he_weights ? as_much : glorot;
+        t.dense = c->he_weights ? as_much : glorot;
+        t.out = c->he_weights ? faint : glorot;
     }
     t.resolution = c->resolution;
     t.learn_mask = c->learn_mask;
