@@ -2,7 +2,7 @@
 # On a machine with an NVIDIA GPU: builds nn alone, tests it against PyTorch and the processor, measures it beside PyTorch,
 # prints one table. Within 8 minutes; what takes longer than its share is cut off and says so.
 #
-#     bench/gpu.sh [all|build|test|sanitize|bench] [OUT_FOLDER]
+#     bench/gpu.sh [all|build|test|sanitize|bench|memory] [OUT_FOLDER]
 #
 # Needs nvcc, CMake, Ninja, gcc and a python3 with PyTorch; cuDNN and cuBLASLt are taken from CUDA or from PyTorch's wheels.
 set -uo pipefail
@@ -101,7 +101,7 @@ row() {
   shift
   while [ "$1" != -- ]; do ours+=("$1"); shift; done
   shift
-  part "ours-$key" 60 $build/gpu_steps "${ours[@]}" profile
+  part "ours-$key" 60 $build/gpu_steps "${ours[@]}" full 0 profile
   part "torch-$key" 90 python3 bench/torch_gpu.py "$@" ||
     part "torch-$key" 60 python3 bench/torch_gpu.py "$@" --eager
   local a="$out/ours-$key.log" b="$out/torch-$key.log"
@@ -132,16 +132,34 @@ do_bench() {
   grep -hE ': plain' "$out"/ours-*.err | sort | uniq -c | sort -rn | head -12
 }
 
+# within NAME MOST OURS…: what the device has in use while such a model trains, in MiB, and what it may be
+within() {
+  local name=$1 most=$2 key
+  key=$(tr -c 'a-zA-Z0-9\n' - <<<"$name")
+  shift 2
+  part "within-$key" 60 $build/gpu_steps "$@" || return
+  printf '%-34s %6s MiB of %s, %s steps/s\n' "$name" "$(number MiB "$out/within-$key.log")" "$most" \
+    "$(number steps/s "$out/within-$key.log")"
+}
+
+do_memory() {
+  say 'within small cards'
+  within 'SAE df 12/698/51' 4096 sae df 128 698 51 12 bf16 5 full 3400
+  within 'SAE df 8/1024/85' 11264 sae df 128 1024 85 8 bf16 5 full 10240
+  within 'SAE df 1/1024/85' 4096 sae df 128 1024 85 1 bf16 5 host 3400
+}
+
 case $what in
 all)
-  do_build && { do_test; do_bench; [ $SECONDS -gt 390 ] || do_sanitize; }
+  do_build && { do_test; do_bench; do_memory; [ $SECONDS -gt 390 ] || do_sanitize; }
   ;;
 build) do_build ;;
 test) do_test ;;
 sanitize) do_sanitize ;;
 bench) do_bench ;;
+memory) do_memory ;;
 *)
-  echo 'usage: bench/gpu.sh [all|build|test|sanitize|bench] [OUT_FOLDER]' >&2
+  echo 'usage: bench/gpu.sh [all|build|test|sanitize|bench|memory] [OUT_FOLDER]' >&2
   exit 2
   ;;
 esac

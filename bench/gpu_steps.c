@@ -1,10 +1,11 @@
 /* Training steps of a model on the GPU, on made-up pictures. One line of numbers: milliseconds per step, steps per second,
  * TFLOP/s, MiB of the device's memory in use at the end; how many layers run by plain kernels.
  *
- *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS [profile]
+ *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS full|host MIB [profile]
  *
- * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. Says on stderr by which
- * library each layer runs. */
+ * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. full, host: where Adam's
+ * states lie. MIB: what the network may take of the device; 0: what it needs. Says on stderr by which library each layer
+ * runs. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,8 +78,11 @@ static bool run(char **argv, bool profile, lk_error *err) {
                         .ed_ch_dims = atoi(argv[5]),
                         .learn_mask = true};
     int batch = atoi(argv[6]), count = atoi(argv[8]);
-    lk_nn_options options = {
-        .train = true, .device = LK_NN_GPU, .precision = strcmp(argv[7], "f32") ? LK_NN_BF16 : LK_NN_F32};
+    lk_nn_options options = {.train = true,
+                             .device = LK_NN_GPU,
+                             .precision = strcmp(argv[7], "f32") ? LK_NN_BF16 : LK_NN_F32,
+                             .optimizer_memory = strcmp(argv[9], "host") ? LK_NN_STATES_FULL : LK_NN_STATES_HOST,
+                             .memory = LK_MIB((size_t)atoi(argv[10]))};
     if (c.arch < 0 || c.inner < 0 || batch < 1 || count < 1)
         return lk_fail(err, LK_ERR_USAGE, "no such model, inner, batch or number of steps");
     lk_swap_objective o = {0};
@@ -97,12 +101,13 @@ static bool run(char **argv, bool profile, lk_error *err) {
 
 int main(int argc, char **argv) {
     lk_error err = {0};
-    if (argc < 9) {
-        fprintf(stderr, "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS [profile]\n");
+    if (argc < 11) {
+        fprintf(stderr, "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS full|host MIB "
+                        "[profile]\n");
         return 2;
     }
     lk_log_to(tell, NULL);
-    if (run(argv, argc > 9, &err)) return 0;
+    if (run(argv, argc > 11, &err)) return 0;
     fprintf(stderr, "%s\n", err.message);
     return 1;
 }

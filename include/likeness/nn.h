@@ -175,6 +175,7 @@ typedef enum lk_nn_states {
                               weights of layers that are products of our own, the others stay full */
     LK_NN_STATES_FACTORED, /* 1.25 bytes: the first state as in SHORT, of the second the means of each row and column of
                               32×32 weights (Adafactor, Shazeer and Stern 2018); of the same weights */
+    LK_NN_STATES_HOST,     /* as FULL; those of a GPU lie in the computer's memory, where it reaches for them */
 } lk_nn_states;
 
 /* Where a network runs. */
@@ -184,6 +185,9 @@ typedef enum lk_nn_device {
 } lk_nn_device;
 /* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
 bool lk_nn_has_gpu(char *name, lk_error *err);
+
+/* Bytes of the GPU's memory that are free; 0 where there is none. */
+size_t lk_nn_gpu_memory(void);
 
 /* How a convolution 3×3 is computed in training where there is a choice: tests and timing say. */
 typedef enum lk_nn_way {
@@ -202,7 +206,7 @@ typedef struct lk_nn_options {
     int precision;        /* lk_nn_precision */
     int optimizer_memory; /* lk_nn_states */
     int way;              /* lk_nn_way */
-    /* In training: bytes that the network may take (lk_nn_memory's total); 0: what it needs. Where it needs more, activations
+    /* In training: bytes of the device that the network may take (lk_nn_memory's total); 0: what it needs. Where it needs more, activations
      * are given up and computed again in the backward pass, which changes no bit of what is learned. */
     size_t memory;
     int threads; /* of the processor, at most; 0: as many as lk_threads() says */
@@ -229,8 +233,9 @@ typedef struct lk_nn_memory {
     size_t optimizer;   /* Adam's states */
     size_t activations; /* activations and gradients, those that never live together sharing memory */
     size_t workspace;   /* what operators need while they run, as far as it does not fit between the activations */
-    size_t total;
-    size_t saved; /* so much more activations and workspace would take if nothing were computed again */
+    size_t total;       /* of the device's memory */
+    size_t host;        /* of the computer's, beside a GPU's: Adam's states, where they lie there */
+    size_t saved;       /* so much more activations and workspace would take if nothing were computed again */
     double forward_flops, step_flops; /* of one run and of one step, convolution counted as direct: 2·multiplications */
     double again_flops;               /* those of a step that compute again what was given up */
 } lk_nn_memory;

@@ -40,7 +40,7 @@ typedef struct lk_train_options {
     double settle;         /* seconds before the end of `time` over which the rate falls to a twentieth; 0: none */
     int precision;         /* lk_nn_precision */
     int optimizer_memory;  /* lk_nn_states */
-    uint64_t memory;       /* bytes that the process may take; what does not fit is computed again; 0: no limit */
+    uint64_t memory;       /* bytes of the process, or of a GPU; what does not fit is computed again; 0: no limit */
     int device;            /* lk_train_device; of one run */
     double holdout;        /* percent of each video, in whole stretches, that is never shown */
     int64_t preview_every; /* iterations between pictures of preview/history; 0: none */

@@ -17,7 +17,7 @@ typedef struct values {
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
 /* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", "factored", NULL};
+static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
 
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
@@ -29,7 +29,8 @@ static const lk_option own[] = {
     {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
      "numbers that layers multiply"},
     {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
-     "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25"},
+     "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25; host: in full, "
+     "but with a GPU in the computer's memory"},
     {"average", 0, LK_OPT_FLAG, offsetof(values, average), "yes", 0, 0, NULL, NULL, "with an average of the weights"},
     {0},
 };

@@ -189,7 +189,11 @@ typedef struct lk_backend {
     bool (*ready)(char *name, lk_error *err);                 /* is there one? name: 80 bytes, or NULL */
     bool (*run_all)(lk_nn_exec *e, int count, lk_error *err); /* the first `count` nodes */
     size_t (*extra)(const lk_nn_exec *e);                     /* bytes of weights kept twice */
-    float *(*host)(lk_nn_exec *e, int t);                     /* lk_nn_data of an input or output */
+    size_t (*free_memory)(void);                              /* bytes of the device's memory */
+    /* The computer's memory, zeroed, which the device reaches, too. */
+    void *(*allocate_host)(size_t bytes, lk_error *err);
+    void (*deallocate_host)(void *p);
+    float *(*host)(lk_nn_exec *e, int t); /* lk_nn_data of an input or output */
 } lk_backend;
 
 extern const lk_backend lk_backend_cpu;

@@ -26,14 +26,21 @@ static bool learns(const lk_nn_exec *e, const lk_tensor *t) {
 
 static size_t moment_bytes(const lk_tensor *t, int i) { return t->moment_bytes[i] ? t->moment_bytes[i] : t->bytes; }
 
+static bool states_on_host(const lk_nn_exec *e) {
+    return e->backend->allocate_host && e->options.optimizer_memory == LK_NN_STATES_HOST;
+}
+
+static char *allocate_moment(const lk_nn_exec *e, const lk_tensor *t, int i, lk_error *err) {
+    return (states_on_host(e) ? e->backend->allocate_host : e->backend->allocate)(moment_bytes(t, i), err);
+}
+
 static bool allocate_params(lk_nn_exec *e, lk_error *err) {
     for (int i = 0; i < e->g.tensor_count; i++) {
         lk_tensor *t = &e->g.tensors[i];
         if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
         bool ok = (t->data = e->backend->allocate(t->bytes, err)) != NULL;
         if (ok && learns(e, t))
-            ok = (t->moment1 = e->backend->allocate(moment_bytes(t, 0), err)) &&
-                 (t->moment2 = e->backend->allocate(moment_bytes(t, 1), err));
+            ok = (t->moment1 = allocate_moment(e, t, 0, err)) && (t->moment2 = allocate_moment(e, t, 1, err));
         if (!ok)
             return lk_fail(err, LK_ERR_MEMORY, "out of memory for the network's weights: choose smaller dimensions");
     }
@@ -181,6 +188,8 @@ bool lk_nn_has_gpu(char *name, lk_error *err) {
     return lk_fail(err, LK_ERR_UNSUPPORTED, "this program was built without CUDA");
 }
 
+size_t lk_nn_gpu_memory(void) { return lk_nn_has_gpu(NULL, NULL) ? lk_backend_gpu->free_memory() : 0; }
+
 static const lk_backend *backend_of(int device) {
     lk_error why = {0};
     if (device != LK_NN_GPU) return &lk_backend_cpu;
@@ -223,9 +232,10 @@ void lk_nn_free(lk_nn_exec *e) {
         lk_tensor *t = &e->g.tensors[i];
         if (t->layout) e->backend->release_layout(t->layout);
         if (t->kind != LK_PARAM && t->kind != LK_CONST) continue;
+        void (*free_moment)(void *p) = states_on_host(e) ? e->backend->deallocate_host : e->backend->deallocate;
         e->backend->deallocate(t->data);
-        e->backend->deallocate(t->moment1);
-        e->backend->deallocate(t->moment2);
+        free_moment(t->moment1);
+        free_moment(t->moment2);
     }
     e->backend->deallocate(e->arena);
     e->backend->close(e);
@@ -246,7 +256,8 @@ lk_nn_memory lk_nn_memory_of(const lk_nn_exec *e) {
         if (t->kind == LK_PARAM || t->kind == LK_CONST) m.weights += t->bytes;
     }
     if (e->backend->extra) m.weights += e->backend->extra(e);
-    m.total = m.weights + m.optimizer + e->arena_bytes;
+    m.host = states_on_host(e) ? m.optimizer : 0;
+    m.total = m.weights + m.optimizer - m.host + e->arena_bytes;
     m.forward_flops = e->forward_flops;
     m.step_flops = e->step_flops;
     m.saved = e->saved_bytes;

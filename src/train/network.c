@@ -90,14 +90,20 @@ static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const l
     return plan(c, terms, batch, o, &m, NULL) ? m.total : SIZE_MAX;
 }
 
-/* What the network may take of the memory that was granted to the process. On a GPU it has memory of its own. */
+/* Of the GPU's memory some is left to what its libraries take as they go. */
+static size_t room_of_gpu(const lk_network *n, uint64_t asked) {
+    size_t left = lk_nn_gpu_memory() + (n->exec ? lk_nn_memory_of(n->exec).total : 0), room = left - left / 16;
+    return asked && asked < room ? (size_t)asked : room;
+}
+
+/* What the network may take of the memory that was granted to the process. */
 static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, int batch,
                   const lk_train_options *asked, lk_nn_options *o, lk_error *err) {
     size_t memory = asked->memory;
     lk_nn_memory m;
     lk_train_needs needs;
-    o->memory = 0;
-    if (!memory || o->device != LK_NN_CPU) return true;
+    o->memory = o->device == LK_NN_GPU ? room_of_gpu(n, asked->memory) : 0;
+    if (!memory || o->device == LK_NN_GPU) return true;
     if (!plan(c, terms, batch, o, &m, err)) return false;
     size_t beside = lk_beside_network(c, asked, batch, &m, &needs) + n->faces;
     if (m.total + beside <= memory) return true;

@@ -6,7 +6,7 @@
 static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
 
 /* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", "factored", NULL};
+static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
 
 /* In the order of lk_train_device. */
 static const char *const device_names[] = {"auto", "cpu", "gpu", NULL};
@@ -45,9 +45,11 @@ const lk_option lk_train_option_table[] = {
      "numbers that layers multiply; auto is bfloat16 where the processor has it"},
     {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number of convolutions and dense layers: full in 8 bytes, short in 3, "
-     "factored in 1.25 (of the second, means of rows and columns)"},
+     "factored in 1.25 (of the second, means of rows and columns); host: in full, but with a GPU in the computer's "
+     "memory"},
     {"memory", 0, LK_OPT_BYTES, AT(memory), "0", 0, 0, NULL, "SIZE",
-     "keep to so much, such as 4G, on a processor: activations that do not fit are computed again; 0: no limit"},
+     "keep to so much, such as 4G, of a GPU's memory where a GPU trains: activations that do not fit are computed "
+     "again; 0: all there is"},
     {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",
      "where to compute; auto is a GPU if any"},
     {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",

@@ -77,6 +77,9 @@ static void tell_plan(const trainer *t, const lk_now_set *now) {
         "MiB, together %.0f MiB (%zu bytes); %.1f GFLOP an iteration",
         (double)m.parameters / 1e6, (double)m.weights / mib, (double)m.optimizer / mib, (double)m.activations / mib,
         (double)m.workspace / mib, (double)m.total / mib, m.total, m.step_flops / 1e9);
+    if (m.host)
+        lk_log(LK_LOG_INFO, "Adam's states lie in the computer's memory, not in the GPU's: %.0f MiB",
+               (double)m.host / mib);
     if (m.saved)
         lk_log(LK_LOG_INFO,
                "to keep to --memory, activations are computed again: %.0f MiB less, %.1f %% more operations",

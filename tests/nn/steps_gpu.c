@@ -15,10 +15,13 @@ typedef struct trial {
     const char *name;
     lk_swap_config config;
     int batch, steps;
+    size_t memory; /* that the network is granted; 0: what it needs */
+    int states;
 } trial;
 
 #ifdef LK_EMULATED
-static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2, 10}};
+#define SAVED 100 /* a part of its activations that can be computed again */
+static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2, 10, 0, 0}};
 
 static lk_nn_t layer(lk_nn_graph *g, lk_nn_t x, int outputs, int window, int stride, lk_nn_act act) {
     char kernel[32], bias[32];
@@ -59,17 +62,20 @@ static void set_weights(lk_nn_exec *e, const lk_swap_config *c, int step) {
     lk_nn_set_loss_weight(e, "dssim", 10 - (float)step); /* a recorded step sees it */
 }
 #else
+#define SAVED 5
 static const trial trials[] = {
-    {"quick", {.arch = LK_ARCH_QUICK}, 1, 10},
-    {"H64", {.arch = LK_ARCH_H64}, 1, 10},
-    {"H128 lighter", {.arch = LK_ARCH_H128, .lighter = true}, 1, 10},
-    {"DF", {.arch = LK_ARCH_DF}, 1, 3},
-    {"LIAEF128", {.arch = LK_ARCH_LIAE}, 1, 3},
-    {"SAE df 128/256/42", {.arch = LK_ARCH_SAE, .ae_dims = 256, .ed_ch_dims = 42}, 1, 10},
+    {"quick", {.arch = LK_ARCH_QUICK}, 1, 10, 0, 0},
+    {"H64", {.arch = LK_ARCH_H64}, 1, 10, 0, 0},
+    {"H128 lighter", {.arch = LK_ARCH_H128, .lighter = true}, 1, 10, 0, 0},
+    {"DF", {.arch = LK_ARCH_DF}, 1, 3, 0, 0},
+    {"LIAEF128", {.arch = LK_ARCH_LIAE}, 1, 3, 0, 0},
+    {"SAE df 128/256/42", {.arch = LK_ARCH_SAE, .ae_dims = 256, .ed_ch_dims = 42}, 1, 10, 0, 0},
     {"SAE liae 128/128/21, multiscale",
      {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 128, .ed_ch_dims = 21, .multiscale = true},
      1,
-     10},
+     10,
+     0,
+     0},
 };
 
 static lk_nn_graph *describe(const lk_swap_config *c, int batch) {
@@ -118,7 +124,12 @@ static lk_nn_exec *train(const trial *what, int device, int precision, float *lo
     c.learn_mask = true;
     test_ok(lk_swap_complete(&c, &err), &err);
     lk_nn_graph *g = describe(&c, what->batch);
-    lk_nn_options options = {.train = true, .device = device, .precision = precision, .seed = 3};
+    lk_nn_options options = {.train = true,
+                             .device = device,
+                             .precision = precision,
+                             .seed = 3,
+                             .memory = what->memory,
+                             .optimizer_memory = what->states};
     lk_nn_exec *e = lk_nn_compile(g, &options, &err);
     lk_nn_graph_free(g);
     lk_nn_adam adam = lk_swap_optimizer(&c);
@@ -187,8 +198,36 @@ static void steps_agree(void **state) {
     assert_int_equal(wrong, 0);
 }
 
+/* What is computed again, and states that lie elsewhere, change nothing that is learned. */
+static void in_less_memory(void **state) {
+    (void)state;
+    for (int precision = LK_NN_F32; precision <= LK_NN_BF16; precision++) {
+        trial what = trials[0];
+        lk_nn_exec *plain = train(&what, LK_NN_GPU, precision, want);
+        assert_non_null(plain);
+        lk_nn_memory m = lk_nn_memory_of(plain), less;
+        what.states = LK_NN_STATES_HOST;
+        what.memory = m.total - m.optimizer - m.activations / SAVED;
+        lk_nn_exec *e = train(&what, LK_NN_GPU, precision, got);
+        assert_non_null(e);
+        less = lk_nn_memory_of(e);
+        assert_int_equal(less.host, m.optimizer);
+        assert_true(less.total <= what.memory && less.saved > 0);
+        double apart = distance(e, plain);
+        printf("%zu KiB of %zu, parameters within %.1e\n", less.total / 1024, m.total / 1024, apart);
+#ifdef LK_EMULATED
+        assert_true(apart == 0);
+        assert_memory_equal(got, want, sizeof got);
+#else
+        assert_true(apart < 1e-3); /* the libraries may add in another order */
+#endif
+        lk_nn_free(e);
+        lk_nn_free(plain);
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree), cmocka_unit_test(in_less_memory)};
     lk_error err = {0};
     lk_backend_gpu = &lk_backend_cuda;
     if (!lk_nn_has_gpu(NULL, &err)) {

@@ -42,6 +42,11 @@ size_t lk_gpu_used(void) {
     return cudaMemGetInfo(&left, &all) == cudaSuccess ? all - left : 0;
 }
 
+size_t lk_gpu_left(void) {
+    size_t left = 0, all = 0;
+    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+}
+
 cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }
 
 lk_gpu *lk_gpu_open(lk_error *err) {
@@ -112,11 +117,11 @@ void lk_gpu_unpin(void *p) {
 }
 
 bool lk_gpu_upload(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
-    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, gpu->stream), "take numbers in", err);
+    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, gpu->stream), "take numbers in", err);
 }
 
 bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err) {
-    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, gpu->stream), "give numbers out", err) &&
+    return lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, gpu->stream), "give numbers out", err) &&
            lk_gpu_wait(gpu, err);
 }
 

@@ -466,8 +466,10 @@ static size_t number_bytes(const lk_nn_exec *e) {
 static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     if (lk_nn_peers_count(e->options.peers) > 1)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "several processes train on processors only: choose the processor");
-    if (e->options.train && e->options.optimizer_memory != LK_NN_STATES_FULL)
-        lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full: 8 bytes a number");
+    int states = e->options.optimizer_memory;
+    if (e->options.train && (states == LK_NN_STATES_SHORT || states == LK_NN_STATES_FACTORED))
+        lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full, 8 bytes a number; --optimizer-memory host keeps "
+                            "them in the computer's memory");
     lk_gpu_state *s = lk_alloc(1, sizeof *s, err);
     if (!s) return false;
     e->backend_state = s;
@@ -630,5 +632,8 @@ const lk_backend lk_backend_cuda = {
     .ready = lk_gpu_ready,
     .run_all = run_all,
     .extra = shadow_bytes,
+    .free_memory = lk_gpu_left,
+    .allocate_host = lk_gpu_pinned,
+    .deallocate_host = lk_gpu_unpin,
     .host = host,
 };

@@ -25,11 +25,12 @@ typedef struct lk_gpu lk_gpu; /* one device as one executor uses it: its stream,
 bool lk_gpu_ready(char *name, lk_error *err);
 bool lk_gpu_has_bf16(void); /* does the device multiply bfloat16 natively? */
 size_t lk_gpu_used(void);   /* bytes of the device's memory that are taken, by anyone */
+size_t lk_gpu_left(void);   /* and that are not */
 lk_gpu *lk_gpu_open(lk_error *err);
 void lk_gpu_close(lk_gpu *gpu);
 void *lk_gpu_allocate(size_t bytes, lk_error *err); /* on the device, zeroed */
 void lk_gpu_deallocate(void *p);
-void *lk_gpu_pinned(size_t bytes, lk_error *err); /* on the host, zeroed, for copies that overlap */
+void *lk_gpu_pinned(size_t bytes, lk_error *err); /* on the host, zeroed: copies overlap, kernels reach it, too */
 void lk_gpu_unpin(void *p);
 /* Copies are in the stream's order. `from` of an upload must stay as it is until lk_gpu_wait, or, when it is pinned,
  * until lk_gpu_wait_mark after an lk_gpu_mark that followed it. */
