@@ -4,6 +4,7 @@ set(LIKENESS_CUDA AUTO CACHE STRING "The executor for NVIDIA GPUs: AUTO, ON or O
 set(LIKENESS_CUDA_ROOT /usr/local/cuda CACHE PATH "Where bin/nvcc, include and lib64 lie, unless nvcc is on the PATH")
 set(LIKENESS_CUDNN_ROOT ${LIKENESS_CUDA_ROOT} CACHE PATH "Where include/cudnn.h and lib/libcudnn.so.9 lie")
 set(LIKENESS_CUBLAS_ROOT ${LIKENESS_CUDA_ROOT} CACHE PATH "Where include/cublasLt.h and lib/libcublasLt.so.13 lie")
+set(LIKENESS_NCCL_ROOT ${LIKENESS_CUDA_ROOT} CACHE PATH "Where include/nccl.h and lib/libnccl.so.2 lie")
 set(LIKENESS_CUDA_ARCHITECTURES "75;80;86;89;90" CACHE STRING
     "Compute capabilities that nvcc makes machine code for; of the last, PTX for later cards too")
 
@@ -30,7 +31,15 @@ function(lk_add_cuda)
     endif()
   endforeach()
 
-  # The two libraries are loaded at run time (src/nn/cuda/libraries.h).
+  # Several GPUs train together where there is NCCL.
+  find_path(LIKENESS_NCCL_INCLUDE nccl.h HINTS ${LIKENESS_NCCL_ROOT}/include)
+  find_library(LIKENESS_NCCL NAMES nccl libnccl.so.2 HINTS ${LIKENESS_NCCL_ROOT}/lib64 ${LIKENESS_NCCL_ROOT}/lib)
+  if(LIKENESS_NCCL_INCLUDE AND LIKENESS_NCCL)
+    target_include_directories(lk_nn SYSTEM PRIVATE ${LIKENESS_NCCL_INCLUDE})
+    target_compile_definitions(lk_nn PRIVATE LIKENESS_NCCL LIKENESS_NCCL_PATH="${LIKENESS_NCCL}")
+  endif()
+
+  # The libraries are loaded at run time (src/nn/cuda/libraries.h).
   set(flags -std=c++17 -O3 -Xcompiler=-fPIC,-fno-exceptions,-fno-threadsafe-statics,-Wall,-Wextra -I${CMAKE_SOURCE_DIR}/include
             -isystem ${LIKENESS_CUDA_INCLUDE})
   foreach(arch ${LIKENESS_CUDA_ARCHITECTURES})

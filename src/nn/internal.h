@@ -231,6 +231,9 @@ bool lk_differentiate(lk_nn_exec *e, lk_error *err);
 /* peers.c: averaging runs on a thread of its own, in the order of the starts, which is the same everywhere. */
 bool lk_peers_start(lk_nn_peers *p, float *values, size_t count, lk_error *err);
 bool lk_peers_wait(lk_nn_peers *p, lk_error *err); /* for the oldest start that was not waited for */
+/* How many of the processes run on this machine, and which of them this one is; 1 and 0 for NULL. */
+int lk_peers_here(const lk_nn_peers *p);
+int lk_peers_place(const lk_nn_peers *p);
 /* Fails, with a sentence, unless every process brings the same number. */
 bool lk_peers_agree(lk_nn_peers *p, uint64_t number, lk_error *err);
 

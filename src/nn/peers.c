@@ -18,6 +18,7 @@ typedef struct job {
 struct lk_nn_peers {
     MPI_Comm comm;
     int rank, count;
+    int place, here; /* the same of this machine's */
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -124,6 +125,11 @@ static bool meet(lk_nn_peers *p, lk_error *err) {
     MPI_Comm_set_errhandler(p->comm, MPI_ERRORS_RETURN);
     MPI_Comm_rank(p->comm, &p->rank);
     MPI_Comm_size(p->comm, &p->count);
+    MPI_Comm near = MPI_COMM_NULL;
+    if (failed(MPI_Comm_split_type(p->comm, MPI_COMM_TYPE_SHARED, p->rank, MPI_INFO_NULL, &near), err)) return false;
+    MPI_Comm_rank(near, &p->place);
+    MPI_Comm_size(near, &p->here);
+    MPI_Comm_free(&near);
     p->running = pthread_create(&p->thread, NULL, work, p) == 0;
     return p->running || lk_fail(err, LK_ERR_MEMORY, "no thread can be started");
 }
@@ -163,6 +169,8 @@ void lk_nn_peers_close(lk_nn_peers *p) {
 
 int lk_nn_peers_rank(const lk_nn_peers *p) { return p ? p->rank : 0; }
 int lk_nn_peers_count(const lk_nn_peers *p) { return p ? p->count : 1; }
+int lk_peers_place(const lk_nn_peers *p) { return p ? p->place : 0; }
+int lk_peers_here(const lk_nn_peers *p) { return p ? p->here : 1; }
 
 #else
 
@@ -180,6 +188,14 @@ int lk_nn_peers_rank(const lk_nn_peers *p) {
     return 0;
 }
 int lk_nn_peers_count(const lk_nn_peers *p) {
+    (void)p;
+    return 1;
+}
+int lk_peers_place(const lk_nn_peers *p) {
+    (void)p;
+    return 0;
+}
+int lk_peers_here(const lk_nn_peers *p) {
     (void)p;
     return 1;
 }

@@ -122,17 +122,29 @@ static bool bind(lk_nn_exec *e, lk_error *err) {
     return true;
 }
 
+/* A parameter's memory as it lies; from a device with memory of its own, in the order of the host, to be freed. */
+static char *seen(const lk_nn_exec *e, const lk_tensor *t, lk_error *err) {
+    if (!e->backend->host) return t->data;
+    float *values = lk_alloc(lk_nn_count(t->shape), sizeof *values, err);
+    if (values && e->backend->download(e, t, t->data, values)) return (char *)values;
+    free(values);
+    return NULL;
+}
+
 /* Numbers are averaged where they lie: names, values and layouts of all parameters must be the same everywhere. */
 static bool peers_agree(const lk_nn_exec *e, lk_error *err) {
     uint64_t sum = 0;
     for (int i = 0; i < e->param_count; i++) {
         const lk_tensor *t = &e->g.tensors[e->params[i]];
+        char *data = seen(e, t, err);
+        if (!data) return false;
         for (const char *c = t->name; *c; c++) sum = (sum ^ (unsigned char)*c) * 1099511628211u;
         for (size_t at = 0; at + sizeof(uint32_t) <= t->bytes; at += sizeof(uint32_t)) {
             uint32_t word;
-            memcpy(&word, t->data + at, sizeof word);
+            memcpy(&word, data + at, sizeof word);
             sum = (sum ^ word) * 1099511628211u;
         }
+        if (data != t->data) free(data);
     }
     return lk_peers_agree(e->options.peers, sum, err);
 }

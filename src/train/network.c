@@ -53,12 +53,6 @@ bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_
            n->terms == lk_swap_terms(c, &now->objective, iteration);
 }
 
-/* Several processes train on processors; a GPU that was asked for is refused by the executor. */
-static int device_of(const lk_network *n, int wanted) {
-    bool together = lk_nn_peers_count(n->peers) > 1;
-    return lk_device(together && wanted == LK_TRAIN_AUTO ? LK_TRAIN_CPU : wanted);
-}
-
 size_t lk_train_free_memory(void) {
     FILE *f = fopen("/proc/meminfo", "r");
     char line[200];
@@ -151,7 +145,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
                        .blank = !fresh && lk_nn_peers_count(n->peers) == 1,
                        .precision = now->options.precision,
                        .optimizer_memory = now->options.optimizer_memory,
-                       .device = device_of(n, now->options.device),
+                       .device = lk_device(now->options.device),
                        .peers = n->peers};
     unsigned terms = lk_swap_terms(c, &now->objective, iteration);
     int part = now->options.batch / lk_nn_peers_count(n->peers);

@@ -29,6 +29,7 @@ struct lk_gpu {
     lk_gpu_layer *layers;
     launch *first, **end; /* while recording */
     bool recording;
+    lk_nn_peers *peers;
 };
 
 bool lk_gpu_ready(char *name, lk_error *err) {
@@ -42,7 +43,10 @@ bool lk_gpu_has_bf16(void) { return true; }
 size_t lk_gpu_used(void) { return 0; }
 size_t lk_gpu_left(void) { return LK_MIB(64); }
 
-lk_gpu *lk_gpu_open(lk_error *err) { return lk_alloc(1, sizeof(lk_gpu), err); }
+lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
+    (void)place, (void)processes;
+    return lk_alloc(1, sizeof(lk_gpu), err);
+}
 
 void lk_gpu_close(lk_gpu *gpu) {
     if (!gpu) return;
@@ -118,6 +122,38 @@ static bool run_or_record(lk_gpu *gpu, void (*run)(lk_gpu *, const void *, size_
     *gpu->end = l;
     gpu->end = &l->next;
     return true;
+}
+
+/* ---- Several processes: the processor's averages ------------------------------------------------------------ */
+
+typedef struct average_args {
+    float *values;
+} average_args;
+
+static void start_average(lk_gpu *gpu, const void *args, size_t count) {
+    const average_args *a = args;
+    if (!lk_peers_start(gpu->peers, a->values, count, NULL)) abort();
+}
+
+static void wait_average(lk_gpu *gpu, const void *args, size_t count) {
+    (void)args, (void)count;
+    if (!lk_peers_wait(gpu->peers, NULL)) abort();
+}
+
+bool lk_gpu_join(lk_gpu *gpu, lk_nn_peers *peers, lk_error *err) {
+    (void)err;
+    gpu->peers = peers;
+    return true;
+}
+
+bool lk_gpu_average_start(lk_gpu *gpu, float *values, size_t count, lk_error *err) {
+    average_args a = {values};
+    return run_or_record(gpu, start_average, &a, sizeof a, count, err);
+}
+
+bool lk_gpu_average_wait(lk_gpu *gpu, lk_error *err) {
+    average_args a = {NULL};
+    return run_or_record(gpu, wait_average, &a, sizeof a, 0, err);
 }
 
 #define KERNEL(name, type)                                                                                             \

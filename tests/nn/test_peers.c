@@ -3,11 +3,21 @@
 
 #include <math.h>
 
+#ifdef LK_TEST_GPU
+#include "cuda/gpu.h"
+#else
 #include "internal.h"
+#endif
 
 #define BATCH 8
 #define STEPS 6
 #define SIDE  12
+
+#ifdef LK_TEST_GPU
+#define DEVICE LK_NN_GPU
+#else
+#define DEVICE LK_NN_CPU
+#endif
 
 static lk_nn_peers *peers;
 
@@ -60,7 +70,10 @@ static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, int precision,
     lk_error err = {0};
     lk_nn_graph *g = describe(batch);
     lk_nn_exec *e = lk_nn_compile(
-        g, &(lk_nn_options){.train = true, .seed = 5, .threads = 1, .peers = with, .precision = precision}, &err);
+        g,
+        &(lk_nn_options){
+            .train = true, .device = DEVICE, .seed = 5, .threads = 1, .peers = with, .precision = precision},
+        &err);
     lk_nn_graph_free(g);
     if (!e) fail_msg("%s", err.message);
     lk_nn_adam adam = {1e-3f, 0.5f, 0.999f, 1e-7f};
@@ -113,7 +126,7 @@ static void averages_overlap_the_backward_pass(void **state) {
     if (lk_nn_peers_count(peers) < 2) skip();
     lk_error err = {0};
     lk_nn_graph *g = describe(2);
-    lk_nn_exec *e = lk_nn_compile(g, &(lk_nn_options){.train = true, .peers = peers}, &err);
+    lk_nn_exec *e = lk_nn_compile(g, &(lk_nn_options){.train = true, .device = DEVICE, .peers = peers}, &err);
     if (!e) fail_msg("%s", err.message);
     int start = -1, back = -1, wait = -1, starts = 0, waits = 0;
     for (int i = e->forward_count; i < e->g.node_count; i++) {
@@ -137,7 +150,7 @@ static void different_networks_are_refused(void **state) {
     if (lk_nn_peers_count(peers) < 2) skip();
     lk_error err = {0};
     lk_nn_graph *g = describe(2);
-    lk_nn_options o = {.train = true, .peers = peers, .seed = lk_nn_peers_rank(peers) == 0};
+    lk_nn_options o = {.train = true, .device = DEVICE, .peers = peers, .seed = lk_nn_peers_rank(peers) == 0};
     assert_null(lk_nn_compile(g, &o, &err));
     assert_non_null(strstr(err.message, "same network"));
     lk_nn_graph_free(g);
@@ -158,6 +171,9 @@ int main(void) {
                                        cmocka_unit_test(different_networks_are_refused),
                                        cmocka_unit_test(rank_0_tells_everyone)};
     lk_error err = {0};
+#ifdef LK_TEST_GPU
+    lk_backend_gpu = &lk_backend_cuda;
+#endif
     if (!lk_nn_peers_open(&peers, &err)) {
         fprintf(stderr, "%s\n", err.message);
         return 1;

@@ -49,8 +49,21 @@ size_t lk_gpu_left(void) {
 
 cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }
 
-lk_gpu *lk_gpu_open(lk_error *err) {
-    lk_gpu *g = lk_alloc(1, sizeof *g, err);
+/* Each process of a machine takes another GPU. */
+static bool choose(int place, int processes, lk_error *err) {
+    int count = 0;
+    if (!lk_cuda_ok(cudaGetDeviceCount(&count), "be counted", err)) return false;
+    if (processes > count)
+        return lk_fail(
+            err, LK_ERR_USAGE,
+            "%d processes of this machine want a GPU each, and there %s %d: start as many as there are GPUs, or "
+            "choose the processor",
+            processes, count == 1 ? "is" : "are", count);
+    return lk_cuda_ok(cudaSetDevice(place), "be chosen", err);
+}
+
+lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
+    lk_gpu *g = choose(place, processes, err) ? lk_alloc(1, sizeof *g, err) : NULL;
     if (!g) return NULL;
     g->half = lk_gpu_has_bf16();
     bool ok = lk_cuda_ok(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking), "open a stream", err) &&
@@ -73,6 +86,7 @@ void lk_gpu_close(lk_gpu *gpu) {
         lk_blas_close_layer(l);
         free(l);
     }
+    lk_gpu_part(gpu);
     if (gpu->blas) cublasLtDestroy(gpu->blas);
     if (gpu->cudnn) cudnnDestroy(gpu->cudnn);
     if (gpu->mark) cudaEventDestroy(gpu->mark);

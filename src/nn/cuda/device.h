@@ -16,6 +16,13 @@ struct lk_gpu {
     cublasLtHandle_t blas;
     bool half; /* multiplies bfloat16 natively */
     lk_gpu_layer *layers;
+    /* Of several processes. */
+    cudaStream_t side;
+    cudaEvent_t ready, *averages; /* the latter: of each average since the last time that none was under way */
+    int average_room, started, waited;
+#ifdef LIKENESS_NCCL
+    ncclComm_t comm;
+#endif
 };
 
 /* Library workspaces beyond this are not considered. */
@@ -44,6 +51,8 @@ struct lk_gpu_layer {
 cudaStream_t lk_gpu_stream(const lk_gpu *gpu);
 /* Fails with "the GPU cannot WHAT: …", and, where memory ran out, says what to do. */
 bool lk_cuda_ok(cudaError_t status, const char *what, lk_error *err);
+
+void lk_gpu_part(lk_gpu *gpu); /* nccl.c: from those that joined */
 
 /* cudnn.c, blas.c: fill a layer whose key is set; false when the library does not take it. */
 bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer);

@@ -81,6 +81,15 @@ static bool adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
     return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
 }
 
+static bool start_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    return lk_gpu_average_start(gpu_of(e), lk_gpu_data(e, n->in[0]), count_of(e, n->in[0]), err);
+}
+
+static bool wait_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)n;
+    return lk_gpu_average_wait(gpu_of(e), err);
+}
+
 /* ---- Moving numbers -------------------------------------------------------------------------------------- */
 
 static bool depth_to_space(lk_nn_exec *e, lk_node *n, lk_error *err) {
@@ -394,6 +403,8 @@ static const row table[LK_OP_COUNT] = {
     [LK_OP_SAMPLE_MEAN_BACK] = {NULL, mean_back, false},
     [LK_OP_LOSS_BACK] = {NULL, mean_back, false},
     [LK_OP_ADAM] = {NULL, adam, false},
+    [LK_OP_REDUCE_START] = {NULL, start_average, false},
+    [LK_OP_REDUCE_WAIT] = {NULL, wait_average, false},
     [LK_OP_CONVERT] = {NULL, convert, false},
 };
 
@@ -464,8 +475,6 @@ static size_t number_bytes(const lk_nn_exec *e) {
 }
 
 static bool open_gpu(lk_nn_exec *e, lk_error *err) {
-    if (lk_nn_peers_count(e->options.peers) > 1)
-        return lk_fail(err, LK_ERR_UNSUPPORTED, "several processes train on processors only: choose the processor");
     int states = e->options.optimizer_memory;
     if (e->options.train && (states == LK_NN_STATES_SHORT || states == LK_NN_STATES_FACTORED))
         lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full, 8 bytes a number; --optimizer-memory host keeps "
@@ -475,8 +484,12 @@ static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     e->backend_state = s;
     s->tensor_count = e->g.tensor_count;
     size_t count = (size_t)s->tensor_count;
-    return (s->gpu = lk_gpu_open(err)) && (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) &&
-           (s->host = lk_alloc(count, sizeof *s->host, err)) && (s->stale = lk_alloc(count, sizeof *s->stale, err)) &&
+    lk_nn_peers *peers = e->options.peers;
+    bool together = e->options.train && lk_nn_peers_count(peers) > 1;
+    s->gpu = lk_gpu_open(lk_peers_place(peers), lk_peers_here(peers), err);
+    return s->gpu && (!together || lk_gpu_join(s->gpu, peers, err)) &&
+           (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) && (s->host = lk_alloc(count, sizeof *s->host, err)) &&
+           (s->stale = lk_alloc(count, sizeof *s->stale, err)) &&
            (s->numbers = lk_gpu_allocate(number_bytes(e), err)) &&
            (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err));
 }

@@ -4,9 +4,10 @@
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
  *   points*.h    what our own kernels compute; kernels.cu makes kernels of it
  *   device.c     memory, streams, captured steps, by the CUDA runtime
- *   cudnn.c, blas.c   the two libraries
+ *   nccl.c       averages over several GPUs
+ *   cudnn.c, blas.c   the libraries of layers
  *
- * tests/nn/emulator.c stands in for the last three and kernels.cu on machines without a GPU. */
+ * tests/nn/emulator.c stands in for the last four and kernels.cu on machines without a GPU. */
 #ifndef LIKENESS_NN_CUDA_GPU_H
 #define LIKENESS_NN_CUDA_GPU_H
 
@@ -26,7 +27,8 @@ bool lk_gpu_ready(char *name, lk_error *err);
 bool lk_gpu_has_bf16(void); /* does the device multiply bfloat16 natively? */
 size_t lk_gpu_used(void);   /* bytes of the device's memory that are taken, by anyone */
 size_t lk_gpu_left(void);   /* and that are not */
-lk_gpu *lk_gpu_open(lk_error *err);
+/* `place`: which of the processes of this machine asks, of how many; each wants a GPU of its own. */
+lk_gpu *lk_gpu_open(int place, int processes, lk_error *err);
 void lk_gpu_close(lk_gpu *gpu);
 void *lk_gpu_allocate(size_t bytes, lk_error *err); /* on the device, zeroed */
 void lk_gpu_deallocate(void *p);
@@ -44,6 +46,15 @@ bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err);
 bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err);
 bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err);
 void lk_gpu_forget(void *recorded);
+
+/* ---- Several processes ------------------------------------------------------------------------------------- */
+
+/* Meets the others, which do the same. */
+bool lk_gpu_join(lk_gpu *gpu, lk_nn_peers *peers, lk_error *err);
+/* Numbers are averaged over all that joined, where they lie and in the order of the starts; what is launched after a wait
+ * finds the average of the oldest start that was not waited for. */
+bool lk_gpu_average_start(lk_gpu *gpu, float *values, size_t count, lk_error *err);
+bool lk_gpu_average_wait(lk_gpu *gpu, lk_error *err);
 
 /* ---- Own kernels: lk_gpu_NAME runs lk_NAME_point for every i < count --------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* cuDNN and cuBLASLt are loaded when a GPU is first asked for: linked in, they would cost every start of the program a fifth
+/* cuDNN, cuBLASLt and NCCL are loaded when a GPU is first asked for: linked in, they would cost every start of the program a fifth
  * of a second. Include this instead of their headers; their functions then go through pointers. */
 #ifndef LIKENESS_NN_CUDA_LIBRARIES_H
 #define LIKENESS_NN_CUDA_LIBRARIES_H
@@ -6,6 +6,9 @@
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 #include <cudnn.h>
+#ifdef LIKENESS_NCCL
+#include <nccl.h>
+#endif
 
 #include "likeness/base.h"
 
@@ -35,16 +38,29 @@
     X(cublasLtMatmulPreferenceSetAttribute)                                                                            \
     X(cublasLtMatmulAlgoGetHeuristic)
 
+#ifdef LIKENESS_NCCL
+#define LK_NCCL_FUNCTIONS(X)                                                                                           \
+    X(ncclGetUniqueId)                                                                                                 \
+    X(ncclCommInitRank)                                                                                                \
+    X(ncclCommDestroy)                                                                                                 \
+    X(ncclAllReduce)                                                                                                   \
+    X(ncclGetErrorString)
+#else
+#define LK_NCCL_FUNCTIONS(X)
+#endif
+
 #define LK_POINTER(name) __typeof__(&name) name##_;
 typedef struct lk_cuda_libraries {
     LK_CUDNN_FUNCTIONS(LK_POINTER)
     LK_CUBLAS_FUNCTIONS(LK_POINTER)
+    LK_NCCL_FUNCTIONS(LK_POINTER)
 } lk_cuda_libraries;
 #undef LK_POINTER
 
 extern lk_cuda_libraries lk_cuda;
 /* Once; later calls return what the first found out. */
 bool lk_cuda_load(lk_error *err);
+bool lk_nccl_load(lk_error *err);
 
 #ifndef LK_CUDA_LOADER
 #define cudnnCreate                          lk_cuda.cudnnCreate_
@@ -70,6 +86,11 @@ bool lk_cuda_load(lk_error *err);
 #define cublasLtMatmulPreferenceDestroy      lk_cuda.cublasLtMatmulPreferenceDestroy_
 #define cublasLtMatmulPreferenceSetAttribute lk_cuda.cublasLtMatmulPreferenceSetAttribute_
 #define cublasLtMatmulAlgoGetHeuristic       lk_cuda.cublasLtMatmulAlgoGetHeuristic_
+#define ncclGetUniqueId                      lk_cuda.ncclGetUniqueId_
+#define ncclCommInitRank                     lk_cuda.ncclCommInitRank_
+#define ncclCommDestroy                      lk_cuda.ncclCommDestroy_
+#define ncclAllReduce                        lk_cuda.ncclAllReduce_
+#define ncclGetErrorString                   lk_cuda.ncclGetErrorString_
 #endif
 
 #endif
