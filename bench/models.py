@@ -28,8 +28,10 @@ MODELS = {
     "df": (["--model", "df"], {"model": "df"}),
     "liae": (["--model", "liae"], {"model": "liae"}),
     "sae-df": (["--model", "sae", "--archi", "df"], {"model": "sae", "inner": "df"}),
+    "sae-64": (["--model", "sae", "--resolution", 64], {"model": "sae", "inner": "df", "resolution": 64}),
     "sae-liae": (["--model", "sae", "--archi", "liae"], {"model": "sae", "inner": "liae"}),
 }
+USUAL = "quick,h64,h128,df,liae,sae-df,sae-liae"
 # Options of `train`, batch. Both multiply in the same precision, which favours that of 2019: it says float32.
 RECIPES = {"2019": (["--recipe", "classic", "--precision", "auto"], 8), "today": ([], 8)}
 QUALITY = {"src_ssim": "SSIM of src", "dst_ssim": "SSIM of dst", "swap_src": "likeness to src"}
@@ -139,8 +141,8 @@ def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     p.add_argument("likeness", type=lambda s: Path(s).resolve())
     p.add_argument("--seconds", type=float, required=True, help="of training, by each model's step time")
-    p.add_argument("--measure", type=float, default=10, help="seconds for measuring a model's step time")
-    p.add_argument("--models", default=",".join(MODELS))
+    p.add_argument("--measure", type=int, default=10, help="seconds for measuring a model's step time")
+    p.add_argument("--models", default=USUAL, help=f"of {', '.join(MODELS)}")
     p.add_argument("--recipes", default=",".join(RECIPES))
     p.add_argument("--judge", type=int, default=12, help="how often it is measured on the way")
     p.add_argument("--seed", type=int, default=1)
