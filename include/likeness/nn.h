@@ -186,9 +186,6 @@ typedef enum lk_nn_device {
 /* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
 bool lk_nn_has_gpu(char *name, lk_error *err);
 
-/* Bytes of the GPU's memory that are free; 0 where there is none. */
-size_t lk_nn_gpu_memory(void);
-
 /* How a convolution 3×3 is computed in training where there is a choice: tests and timing say. */
 typedef enum lk_nn_way {
     LK_NN_FASTEST,  /* as timed by lk_nn_tune, or by a rule */
@@ -214,6 +211,9 @@ typedef struct lk_nn_options {
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
     lk_nn_peers *peers;
 } lk_nn_options;
+
+/* Bytes that are free on the GPU that this process would take; 0 where there is none. */
+size_t lk_nn_gpu_memory(const lk_nn_peers *peers);
 
 /* Times the ways to compute each layer of a training graph in bfloat16 on the processor, once for each shape and number of
  * threads, and remembers them in a file that names the processor (docs/nn.md): networks compiled later in this process take

@@ -189,7 +189,7 @@ typedef struct lk_backend {
     bool (*ready)(char *name, lk_error *err);                 /* is there one? name: 80 bytes, or NULL */
     bool (*run_all)(lk_nn_exec *e, int count, lk_error *err); /* the first `count` nodes */
     size_t (*extra)(const lk_nn_exec *e);                     /* bytes of weights kept twice */
-    size_t (*free_memory)(void);                              /* bytes of the device's memory */
+    size_t (*free_memory)(int place);                         /* bytes of the device that lk_peers_place says */
     /* The computer's memory, zeroed, which the device reaches, too. */
     void *(*allocate_host)(size_t bytes, lk_error *err);
     void (*deallocate_host)(void *p);

@@ -200,7 +200,9 @@ bool lk_nn_has_gpu(char *name, lk_error *err) {
     return lk_fail(err, LK_ERR_UNSUPPORTED, "this program was built without CUDA");
 }
 
-size_t lk_nn_gpu_memory(void) { return lk_nn_has_gpu(NULL, NULL) ? lk_backend_gpu->free_memory() : 0; }
+size_t lk_nn_gpu_memory(const lk_nn_peers *peers) {
+    return lk_nn_has_gpu(NULL, NULL) ? lk_backend_gpu->free_memory(lk_peers_place(peers)) : 0;
+}
 
 static const lk_backend *backend_of(int device) {
     lk_error why = {0};

@@ -86,7 +86,7 @@ static size_t needed(const lk_swap_config *c, unsigned terms, int batch, const l
 
 /* Of the GPU's memory some is left to what its libraries take as they go. */
 static size_t room_of_gpu(const lk_network *n, uint64_t asked) {
-    size_t left = lk_nn_gpu_memory() + (n->exec ? lk_nn_memory_of(n->exec).total : 0), room = left - left / 16;
+    size_t left = lk_nn_gpu_memory(n->peers) + (n->exec ? lk_nn_memory_of(n->exec).total : 0), room = left - left / 16;
     return asked && asked < room ? (size_t)asked : room;
 }
 

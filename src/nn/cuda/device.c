@@ -42,9 +42,11 @@ size_t lk_gpu_used(void) {
     return cudaMemGetInfo(&left, &all) == cudaSuccess ? all - left : 0;
 }
 
-size_t lk_gpu_left(void) {
+size_t lk_gpu_left(int place) {
     size_t left = 0, all = 0;
-    return cudaMemGetInfo(&left, &all) == cudaSuccess ? left : 0;
+    if (cudaSetDevice(place) == cudaSuccess && cudaMemGetInfo(&left, &all) == cudaSuccess) return left;
+    cudaGetLastError();
+    return 0;
 }
 
 cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }

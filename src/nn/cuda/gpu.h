@@ -24,9 +24,9 @@ typedef struct lk_gpu lk_gpu; /* one device as one executor uses it: its stream,
 
 /* Is there a driver and a device? `name`: up to 80 bytes; may be NULL. */
 bool lk_gpu_ready(char *name, lk_error *err);
-bool lk_gpu_has_bf16(void); /* does the device multiply bfloat16 natively? */
-size_t lk_gpu_used(void);   /* bytes of the device's memory that are taken, by anyone */
-size_t lk_gpu_left(void);   /* and that are not */
+bool lk_gpu_has_bf16(void);    /* does the device multiply bfloat16 natively? */
+size_t lk_gpu_used(void);      /* bytes of the device's memory that are taken, by anyone */
+size_t lk_gpu_left(int place); /* and that are not, of that process's device; 0: it has none */
 /* `place`: which of the processes of this machine asks, of how many; each wants a GPU of its own. */
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err);
 void lk_gpu_close(lk_gpu *gpu);
