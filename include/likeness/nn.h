@@ -203,8 +203,8 @@ typedef struct lk_nn_options {
     int precision;        /* lk_nn_precision */
     int optimizer_memory; /* lk_nn_states */
     int way;              /* lk_nn_way */
-    /* In training: bytes of the device that the network may take (lk_nn_memory's total); 0: what it needs. Where it needs more, activations
-     * are given up and computed again in the backward pass, which changes no bit of what is learned. */
+    /* In training: bytes of the device that the network may take (lk_nn_memory's total); 0: what it needs. Where it needs
+     * more, activations are given up and computed again in the backward pass, which changes no bit of what is learned. */
     size_t memory;
     int threads; /* of the processor, at most; 0: as many as lk_threads() says */
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the

@@ -26,9 +26,7 @@ static bool learns(const lk_nn_exec *e, const lk_tensor *t) {
 
 static size_t moment_bytes(const lk_tensor *t, int i) { return t->moment_bytes[i] ? t->moment_bytes[i] : t->bytes; }
 
-static bool states_on_host(const lk_nn_exec *e) {
-    return e->backend->allocate_host && e->options.optimizer_memory == LK_NN_STATES_HOST;
-}
+static bool states_on_host(const lk_nn_exec *e) { return e->options.optimizer_memory == LK_NN_STATES_HOST; }
 
 static char *allocate_moment(const lk_nn_exec *e, const lk_tensor *t, int i, lk_error *err) {
     return (states_on_host(e) ? e->backend->allocate_host : e->backend->allocate)(moment_bytes(t, i), err);
@@ -218,6 +216,7 @@ static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool
     if (!e) return NULL;
     e->options = *options;
     e->backend = backend_of(options->device);
+    if (states_on_host(e) && !e->backend->allocate_host) e->options.optimizer_memory = LK_NN_STATES_FULL;
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
     bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || (keeps_to_memory(e, err) && take(e, err)));

@@ -82,7 +82,7 @@ static void tell_plan(const trainer *t, const lk_now_set *now) {
                (double)m.host / mib);
     if (m.saved)
         lk_log(LK_LOG_INFO,
-               "to keep to --memory, activations are computed again: %.0f MiB less, %.1f %% more operations",
+               "to fit into memory, activations are computed again: %.0f MiB less, %.1f %% more operations",
                (double)m.saved / mib, 100 * m.again_flops / (m.step_flops - m.again_flops));
 }
 

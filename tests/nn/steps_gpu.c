@@ -15,13 +15,11 @@ typedef struct trial {
     const char *name;
     lk_swap_config config;
     int batch, steps;
-    size_t memory; /* that the network is granted; 0: what it needs */
-    int states;
 } trial;
 
 #ifdef LK_EMULATED
 #define SAVED 100 /* a part of its activations that can be computed again */
-static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2, 10, 0, 0}};
+static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2, 10}};
 
 static lk_nn_t layer(lk_nn_graph *g, lk_nn_t x, int outputs, int window, int stride, lk_nn_act act) {
     char kernel[32], bias[32];
@@ -64,18 +62,16 @@ static void set_weights(lk_nn_exec *e, const lk_swap_config *c, int step) {
 #else
 #define SAVED 5
 static const trial trials[] = {
-    {"quick", {.arch = LK_ARCH_QUICK}, 1, 10, 0, 0},
-    {"H64", {.arch = LK_ARCH_H64}, 1, 10, 0, 0},
-    {"H128 lighter", {.arch = LK_ARCH_H128, .lighter = true}, 1, 10, 0, 0},
-    {"DF", {.arch = LK_ARCH_DF}, 1, 3, 0, 0},
-    {"LIAEF128", {.arch = LK_ARCH_LIAE}, 1, 3, 0, 0},
-    {"SAE df 128/256/42", {.arch = LK_ARCH_SAE, .ae_dims = 256, .ed_ch_dims = 42}, 1, 10, 0, 0},
+    {"quick", {.arch = LK_ARCH_QUICK}, 1, 10},
+    {"H64", {.arch = LK_ARCH_H64}, 1, 10},
+    {"H128 lighter", {.arch = LK_ARCH_H128, .lighter = true}, 1, 10},
+    {"DF", {.arch = LK_ARCH_DF}, 1, 3},
+    {"LIAEF128", {.arch = LK_ARCH_LIAE}, 1, 3},
+    {"SAE df 128/256/42", {.arch = LK_ARCH_SAE, .ae_dims = 256, .ed_ch_dims = 42}, 1, 10},
     {"SAE liae 128/128/21, multiscale",
      {.arch = LK_ARCH_SAE, .inner = LK_SAE_LIAE, .ae_dims = 128, .ed_ch_dims = 21, .multiscale = true},
      1,
-     10,
-     0,
-     0},
+     10},
 };
 
 static lk_nn_graph *describe(const lk_swap_config *c, int batch) {
@@ -117,19 +113,15 @@ static int steps_of(const trial *what) {
 }
 
 /* The trained network; NULL, and told, when something failed. */
-static lk_nn_exec *train(const trial *what, int device, int precision, float *losses) {
+static lk_nn_exec *train(const trial *what, lk_nn_options options, float *losses) {
     lk_error err = {0};
     lk_swap_config c = what->config;
     c.face_type = LK_SWAP_FACE_AUTO;
     c.learn_mask = true;
     test_ok(lk_swap_complete(&c, &err), &err);
     lk_nn_graph *g = describe(&c, what->batch);
-    lk_nn_options options = {.train = true,
-                             .device = device,
-                             .precision = precision,
-                             .seed = 3,
-                             .memory = what->memory,
-                             .optimizer_memory = what->states};
+    options.train = true;
+    options.seed = 3;
     lk_nn_exec *e = lk_nn_compile(g, &options, &err);
     lk_nn_graph_free(g);
     lk_nn_adam adam = lk_swap_optimizer(&c);
@@ -168,7 +160,7 @@ static double distance(const lk_nn_exec *a, const lk_nn_exec *b) {
 static float got[MOST_STEPS * MOST_LOSSES], want[MOST_STEPS * MOST_LOSSES];
 
 static bool agrees(const trial *what, const lk_nn_exec *reference, int precision, double tolerance) {
-    lk_nn_exec *e = train(what, LK_NN_GPU, precision, got);
+    lk_nn_exec *e = train(what, (lk_nn_options){.device = LK_NN_GPU, .precision = precision}, got);
     if (!e) return false;
     double worst = 0;
     for (int i = 0; i < steps_of(what); i++)
@@ -188,7 +180,7 @@ static void steps_agree(void **state) {
     (void)state;
     int wrong = 0;
     for (size_t k = 0; k < LK_COUNT(trials); k++) {
-        lk_nn_exec *reference = train(&trials[k], LK_NN_CPU, LK_NN_F32, want);
+        lk_nn_exec *reference = train(&trials[k], (lk_nn_options){.device = LK_NN_CPU}, want);
         assert_non_null(reference);
         assert_in_range(lk_nn_loss_count(reference), 1, MOST_LOSSES);
         wrong += !agrees(&trials[k], reference, LK_NN_F32, 1e-3);
@@ -202,17 +194,17 @@ static void steps_agree(void **state) {
 static void in_less_memory(void **state) {
     (void)state;
     for (int precision = LK_NN_F32; precision <= LK_NN_BF16; precision++) {
-        trial what = trials[0];
-        lk_nn_exec *plain = train(&what, LK_NN_GPU, precision, want);
+        lk_nn_options o = {.device = LK_NN_GPU, .precision = precision};
+        lk_nn_exec *plain = train(&trials[0], o, want);
         assert_non_null(plain);
         lk_nn_memory m = lk_nn_memory_of(plain), less;
-        what.states = LK_NN_STATES_HOST;
-        what.memory = m.total - m.optimizer - m.activations / SAVED;
-        lk_nn_exec *e = train(&what, LK_NN_GPU, precision, got);
+        o.optimizer_memory = LK_NN_STATES_HOST;
+        o.memory = m.total - m.optimizer - m.activations / SAVED;
+        lk_nn_exec *e = train(&trials[0], o, got);
         assert_non_null(e);
         less = lk_nn_memory_of(e);
         assert_int_equal(less.host, m.optimizer);
-        assert_true(less.total <= what.memory && less.saved > 0);
+        assert_true(less.total <= o.memory && less.saved > 0);
         double apart = distance(e, plain);
         printf("%zu KiB of %zu, parameters within %.1e\n", less.total / 1024, m.total / 1024, apart);
 #ifdef LK_EMULATED

@@ -261,7 +261,7 @@ void lk_matrix_keep(lk_nn_exec *e, const lk_node *n) {
     w->bytes = lk_matrix_numbers(&l) * sizeof(float);
     w->whole = !e->narrow;
     size_t numbers = w->bytes / sizeof(float);
-    if (e->options.optimizer_memory == LK_NN_STATES_SHORT || e->options.optimizer_memory == LK_NN_STATES_FACTORED) {
+    if (e->options.optimizer_memory != LK_NN_STATES_FULL) {
         w->moment_bytes[0] = numbers + numbers / LK_SHORT * sizeof(float);
         w->moment_bytes[1] = e->options.optimizer_memory == LK_NN_STATES_FACTORED ? lk_factored_bytes(numbers)
                                                                                   : numbers * sizeof(lk_bf16);
