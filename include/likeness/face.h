@@ -40,9 +40,17 @@ bool lk_face_align(const lk_landmarks *points, lk_face_type type, int size, doub
 lk_landmarks lk_landmarks_transform(const lk_landmarks *points, lk_affine m);
 lk_landmarks lk_landmarks_mirror(const lk_landmarks *points, int width); /* in a picture of that width, relabelled */
 lk_landmarks lk_landmarks_from_mesh(const lk_mesh *mesh);
-/* Float mask, one channel: 1 inside the union of the three hulls, 0 outside; `mask` is allocated by the caller. */
+/* Three convex polygons, corner after corner, polygon after polygon. */
+typedef struct lk_face_shapes {
+    int corners[3]; /* of each */
+    lk_point corner[80];
+} lk_face_shapes;
+/* The hulls whose union covers the face up to the brows; and what expressions are made of: a circle, of 24 corners, around
+ * each eye and around the mouth. They fail when a landmark is not a number. */
+bool lk_face_hull_shapes(const lk_landmarks *points, lk_face_shapes *s, lk_error *err);
+bool lk_face_feature_shapes(const lk_landmarks *points, lk_face_shapes *s, lk_error *err);
+/* The same as float masks of one channel: 1 inside of any, 0 outside; `mask` is allocated by the caller. */
 bool lk_face_hull(const lk_landmarks *points, lk_image *mask, lk_error *err);
-/* The same for what expressions are made of: 1 in a circle around each eye and around the mouth. */
 bool lk_face_features(const lk_landmarks *points, lk_image *mask, lk_error *err);
 lk_pose lk_face_pose(const lk_mesh *mesh);
 /* Less exact, where there is no mesh: a weak-perspective camera fitted to points that neither speech nor looks move. */

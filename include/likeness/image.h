@@ -89,6 +89,9 @@ void lk_image_mean_std(const lk_image *image, const lk_image *mask, double mean[
  * channel. */
 void lk_image_fill_polygon(lk_image *image, const lk_point *points, int count, float value);
 bool lk_image_fill_hull(lk_image *image, const lk_point *points, int count, float value, lk_error *err);
+/* The corners of the points' convex hull, in order around it (Andrew 1979), into `hull`, which has room for 2·count + 2.
+ * Returns how many there are, or −1 when a point is not finite or memory is out. */
+int lk_image_hull(const lk_point *points, int count, lk_point *hull, lk_error *err);
 
 /* Variance of the Laplacian of the luma, over the mask (NULL: all): larger is sharper. 8-bit or float RGB; in 8-bit
  * units. */

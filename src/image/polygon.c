@@ -70,8 +70,8 @@ static double turn(lk_point a, lk_point b, lk_point c) {
            ((double)b.y - (double)a.y) * ((double)c.x - (double)a.x);
 }
 
-/* Andrew's monotone chain (1979). p is sorted; hull has room for count + 1 points; returns how many it has. */
-static int convex_hull(const lk_point *p, int count, lk_point *hull) {
+/* Andrew's monotone chain (1979). p is sorted; returns how many corners the hull has. */
+static int chain(const lk_point *p, int count, lk_point *hull) {
     int n = 0;
     for (int pass = 0; pass < 2; pass++) {
         int floor = n + 1;
@@ -85,21 +85,26 @@ static int convex_hull(const lk_point *p, int count, lk_point *hull) {
     return n;
 }
 
-bool lk_image_fill_hull(lk_image *image, const lk_point *points, int count, float value, lk_error *err) {
-    if (count < 1) return true;
+int lk_image_hull(const lk_point *points, int count, lk_point *hull, lk_error *err) {
+    if (count < 1) return 0;
     for (int i = 0; i < count; i++)
-        if (!isfinite(points[i].x) || !isfinite(points[i].y))
-            return lk_fail(err, LK_ERR_FORMAT, "point %d of a hull is not a finite number", i);
+        if (!isfinite(points[i].x) || !isfinite(points[i].y)) {
+            lk_fail(err, LK_ERR_FORMAT, "point %d of a hull is not a finite number", i);
+            return -1;
+        }
     lk_point *sorted = lk_alloc((size_t)count, sizeof *sorted, err);
-    lk_point *hull = sorted ? lk_alloc(2 * (size_t)count + 2, sizeof *hull, err) : NULL;
-    if (hull) {
-        for (int i = 0; i < count; i++) sorted[i] = points[i];
-        qsort(sorted, (size_t)count, sizeof *sorted, by_x_then_y);
-        int n = convex_hull(sorted, count, hull);
-        lk_image_fill_polygon(image, hull, n, value);
-    }
-    bool ok = hull != NULL;
+    if (!sorted) return -1;
+    for (int i = 0; i < count; i++) sorted[i] = points[i];
+    qsort(sorted, (size_t)count, sizeof *sorted, by_x_then_y);
+    int n = chain(sorted, count, hull);
     free(sorted);
+    return n;
+}
+
+bool lk_image_fill_hull(lk_image *image, const lk_point *points, int count, float value, lk_error *err) {
+    lk_point *hull = lk_alloc(2 * (size_t)(count > 0 ? count : 0) + 2, sizeof *hull, err);
+    int n = hull ? lk_image_hull(points, count, hull, err) : -1;
+    if (n > 0) lk_image_fill_polygon(image, hull, n, value);
     free(hull);
-    return ok;
+    return n >= 0;
 }
