@@ -80,6 +80,7 @@ do_test() {
   part ops 60 $build/tests/nn_test_ops_gpu
   grep -E '^ok|OK|relative|case' "$out/ops.log" | head -40
   part device 20 $build/tests/nn_test_device && cat "$out/device.log"
+  part samples 30 $build/tests/nn_samples_gpu
   LIKENESS_GPU_TRIALS=1 part steps 110 $build/tests/nn_steps_gpu
   grep -h steps "$out/steps.log"
 }
@@ -128,6 +129,10 @@ do_bench() {
   row 'SAE df 128/512/42, batch 16' sae df 128 512 42 16 bf16 50 -- sae-128-512-42 16
   row 'SAE liae 256/512/64, batch 8' sae liae 256 512 64 8 bf16 30 -- saeliae-256-512-64 8
   cat "$out/table.txt"
+  echo
+  for log in "$out"/ours-*.log; do
+    echo "$(basename "$log" .log): draws $(number samples/s "$log") samples/s, $(number times "$log") times what its steps take"
+  done
   echo
   grep -hE ': plain' "$out"/ours-*.err | sort | uniq -c | sort -rn | head -12
 }

@@ -1,5 +1,7 @@
-/* Training steps of a model on the GPU, on made-up pictures. One line of numbers: milliseconds per step, steps per second,
- * TFLOP/s, MiB of the device's memory in use at the end; how many layers run by plain kernels.
+/* Training steps of a model on the GPU, on samples of made-up pictures that are drawn there before each step, as training
+ * does. One line of numbers: milliseconds per step, steps per second, TFLOP/s, MiB of the device's memory in use at the end;
+ * how many layers run by plain kernels; samples per second when they alone are drawn, and how many times as many that is as
+ * the steps need.
  *
  *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS full|host MIB [profile]
  *
@@ -12,6 +14,7 @@
 
 #include "cuda/gpu.h"
 #include "likeness/swap.h"
+#include "made_up_samples.h"
 
 static int plain_layers;
 
@@ -27,42 +30,70 @@ static int named(const char *const *names, const char *name) {
     return -1;
 }
 
-static void fill(lk_nn_exec *e, const char *name, uint64_t stream) {
-    lk_nn_t t = lk_nn_find(e, name);
-    float *x = t < 0 ? NULL : lk_nn_data(e, t);
-    if (!x) return;
-    lk_rng r = lk_rng_make(1, stream);
-    size_t n = lk_nn_count(lk_nn_shape_in(e, t));
-    for (size_t i = 0; i < n; i++) x[i] = (float)lk_rng_uniform(&r, 0, 1);
+/* A batch, in pinned memory. */
+typedef struct sheet {
+    lk_nn_canvas canvas;
+    lk_nn_sample *samples;
+    uint8_t *bytes;
+    size_t size;
+    int count;
+} sheet;
+
+static bool make_sheet(sheet *s, const lk_nn_exec *e, lk_error *err) {
+    s->canvas = (lk_nn_canvas){lk_nn_find(e, "warped"), lk_nn_find(e, "target"), lk_nn_find(e, "mask"), -1};
+    lk_nn_shape shape = lk_nn_shape_in(e, s->canvas.warped);
+    s->count = shape.n;
+    s->size = (size_t)shape.n * made_up_bytes(shape.h);
+    s->samples = lk_nn_pin((size_t)shape.n * sizeof *s->samples, err);
+    s->bytes = s->samples ? lk_nn_pin(s->size, err) : NULL;
+    for (int i = 0; s->bytes && i < shape.n; i++) made_up_sample(&s->samples[i], s->bytes, shape.h, (uint32_t)i);
+    return s->bytes != NULL;
 }
 
-/* Inputs are touched before each step, as training does; the losses are read at the end, which waits. */
-static bool steps(lk_nn_exec *e, const lk_nn_adam *adam, int count, lk_error *err) {
-    for (int i = 0; i < count; i++) {
-        lk_nn_data(e, lk_nn_find(e, "warped"))[0] = (float)i / (float)count;
-        if (!lk_nn_step(e, adam, err)) return false;
-    }
+static bool draw(lk_nn_exec *e, const sheet *s, lk_error *err) {
+    return lk_nn_draw(e, &s->canvas, s->samples, s->bytes, s->size, err);
+}
+
+/* The losses are read at the end, which waits. */
+static bool waited(const lk_nn_exec *e, lk_error *err) {
     return lk_nn_loss_value(e, 0) < 1e9f || lk_fail(err, LK_ERR_UNSUPPORTED, "the loss is no number");
 }
 
-static bool measure(lk_nn_exec *e, const lk_swap_config *c, int count, bool profile, lk_error *err) {
+static bool steps(lk_nn_exec *e, const sheet *s, const lk_nn_adam *adam, int count, lk_error *err) {
+    for (int i = 0; i < count; i++)
+        if (!draw(e, s, err) || !lk_nn_step(e, adam, err)) return false;
+    return waited(e, err);
+}
+
+/* Batches in a second; < 0: failed. */
+static double draws_in_a_second(lk_nn_exec *e, const sheet *s, int count, lk_error *err) {
+    double start = lk_now();
+    for (int i = 0; i < count; i++)
+        if (!draw(e, s, err)) return -1;
+    return waited(e, err) ? count / (lk_now() - start) : -1;
+}
+
+static bool measure(lk_nn_exec *e, const sheet *s, const lk_swap_config *c, int count, bool profile, lk_error *err) {
     lk_nn_adam adam = lk_swap_optimizer(c);
     lk_swap_objective o = {0};
     lk_swap_set_weights(e, c, &o, 0);
     double best = 0;
-    if (!steps(e, &adam, 5, err)) return false;
+    if (!steps(e, s, &adam, 5, err)) return false;
     for (int round = 0; round < 3; round++) {
         double start = lk_now();
-        if (!steps(e, &adam, count, err)) return false;
+        if (!steps(e, s, &adam, count, err)) return false;
         double each = (lk_now() - start) / count;
         if (round == 0 || each < best) best = each;
     }
     lk_nn_memory m = lk_nn_memory_of(e);
-    printf("%.3f ms/step  %.2f steps/s  %.1f TFLOP/s  %.0f MiB  %d plain layers\n", 1e3 * best, 1 / best,
-           m.step_flops / best / 1e12, (double)lk_gpu_used() / 0x1p20, plain_layers);
+    double draws = draws_in_a_second(e, s, 4 * count, err);
+    if (draws < 0) return false;
+    printf("%.3f ms/step  %.2f steps/s  %.1f TFLOP/s  %.0f MiB  %d plain layers  %.0f samples/s  %.1f times\n",
+           1e3 * best, 1 / best, m.step_flops / best / 1e12, (double)lk_gpu_used() / 0x1p20, plain_layers,
+           draws * s->count, draws * best);
     if (!profile) return true;
     lk_nn_set_profile(e, true);
-    if (!steps(e, &adam, 3, err)) return false;
+    if (!steps(e, s, &adam, 3, err)) return false;
     char *text = lk_nn_profile(e, err);
     if (text) fprintf(stderr, "of three steps, each kernel waited for:\n%s", text);
     free(text);
@@ -91,11 +122,11 @@ static bool run(char **argv, bool profile, lk_error *err) {
     lk_nn_exec *e = g ? lk_nn_compile(g, &options, err) : NULL;
     lk_nn_graph_free(g);
     if (!e) return false;
-    fill(e, "warped", 1);
-    fill(e, "target", 2);
-    fill(e, "mask", 3);
-    bool ok = measure(e, &c, count, profile, err);
+    sheet s = {0};
+    bool ok = make_sheet(&s, e, err) && measure(e, &s, &c, count, profile, err);
     lk_nn_free(e);
+    lk_nn_unpin(s.samples);
+    lk_nn_unpin(s.bytes);
     return ok;
 }
 

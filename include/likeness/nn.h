@@ -285,6 +285,51 @@ bool lk_nn_param_set(lk_nn_exec *e, int i, lk_nn_slot slot, const float *values)
 /* Every parameter of dst that src has under the same name and shape; returns how many were copied. */
 int lk_nn_copy_params(lk_nn_exec *dst, const lk_nn_exec *src);
 
+/* ---- Samples drawn by the device --------------------------------------------------------------------------- */
+
+/* One training sample as the host decides it and a GPU draws it: a square picture seen through an affine transform, once
+ * more through a smooth warp besides, both recoloured; and where it is face. Only plain numbers, since all of it is copied to
+ * the device. */
+#define LK_NN_CELLS      8 /* of the warp's grid, at most, along each side */
+#define LK_NN_SHAPES     6
+#define LK_NN_CORNERS    160 /* of all shapes */
+#define LK_NN_NO_PICTURE UINT32_MAX
+typedef struct lk_nn_sample {
+    uint32_t picture,
+        mask; /* begin so far into the bytes that come with it: [side, side, 3], 8-bit RGB, and [side, side],
+                               8-bit; mask may be LK_NN_NO_PICTURE: within the shapes, then */
+    int side;
+    float to_picture[2]
+                    [3]; /* from a pixel of the inputs to the place in the picture that it shows; centres are whole */
+    /* The warp: displacements, in pixels of the picture, of the nodes of cells × cells over it, one more ring around;
+     * between them Catmull-Rom splines. */
+    int cells;
+    float cell; /* side of one, in pixels of the picture */
+    float node[LK_NN_CELLS + 3][LK_NN_CELLS + 3][2];
+    int recolor; /* gain · v + shift of L*, a* and b* */
+    float gain[3], shift[3];
+    /* Convex polygons, corner after corner, shape after shape, in pixels of inputs of twice the resolution. The first three
+     * together are the face, the others eyes and mouth. */
+    int corners[LK_NN_SHAPES];
+    float corner[LK_NN_CORNERS][2];
+} lk_nn_sample;
+
+/* The inputs that are drawn, as lk_nn_find says: warped and target [n, 3, R, R], mask [n, 1, R, R], and features of the same
+ * shape, or −1. */
+typedef struct lk_nn_canvas {
+    lk_nn_t warped, target, mask, features;
+} lk_nn_canvas;
+
+/* Can this executor's device do it? The processor cannot: there it is lk_sample_make's affair (src/train/augment.c). */
+bool lk_nn_draws(const lk_nn_exec *e);
+/* Draws n samples for the next run. The samples, and the bytes in which their pictures lie, are best in pinned memory; they
+ * must stay as they are until a value of that run has been read. */
+bool lk_nn_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
+                lk_error *err);
+/* Memory, zeroed, that the GPU copies from while the processor works; where lk_nn_draws says yes. */
+void *lk_nn_pin(size_t bytes, lk_error *err);
+void lk_nn_unpin(void *p);
+
 /* ---- Files ----------------------------------------------------------------------------------------------- */
 
 /* Safetensors (docs/safetensors.md). `metadata` entries go to the header's __metadata__; a SHA-256 of the data part

@@ -194,6 +194,9 @@ typedef struct lk_backend {
     void *(*allocate_host)(size_t bytes, lk_error *err);
     void (*deallocate_host)(void *p);
     float *(*host)(lk_nn_exec *e, int t); /* lk_nn_data of an input or output */
+    /* lk_nn_draw; NULL: the device cannot. */
+    bool (*draw)(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
+                 lk_error *err);
 } lk_backend;
 
 extern const lk_backend lk_backend_cpu;

@@ -340,6 +340,19 @@ float *lk_nn_data(lk_nn_exec *e, lk_nn_t t) {
     return e->backend->host ? e->backend->host(e, t) : (float *)(void *)at->data;
 }
 
+bool lk_nn_draws(const lk_nn_exec *e) { return e->backend->draw != NULL; }
+
+bool lk_nn_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
+                lk_error *err) {
+    if (e->backend->draw) return e->backend->draw(e, canvas, samples, bytes, size, err);
+    return lk_fail(err, LK_ERR_UNSUPPORTED, "samples are drawn by a GPU alone");
+}
+
+void *lk_nn_pin(size_t bytes, lk_error *err) { return lk_backend_gpu->allocate_host(bytes, err); }
+void lk_nn_unpin(void *p) {
+    if (p) lk_backend_gpu->deallocate_host(p);
+}
+
 int lk_nn_loss_count(const lk_nn_exec *e) { return e->g.loss_count; }
 const char *lk_nn_loss_name(const lk_nn_exec *e, int i) { return e->g.losses[i].name; }
 float lk_nn_loss_value(const lk_nn_exec *e, int i) {

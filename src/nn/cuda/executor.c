@@ -460,12 +460,14 @@ static void close_gpu(lk_nn_exec *e) {
     for (int i = 0; i < 2; i++) lk_gpu_forget(s->recorded[i]);
     for (int i = 0; s->shadow && i < s->tensor_count; i++) lk_gpu_deallocate(s->shadow[i]);
     for (int i = 0; s->host && i < s->tensor_count; i++) lk_gpu_unpin(s->host[i]);
+    lk_gpu_sheet_free(&s->sheet);
     lk_gpu_deallocate(s->numbers);
     lk_gpu_unpin(s->pinned_numbers);
     lk_gpu_close(s->gpu);
     free(s->shadow);
     free(s->host);
     free(s->stale);
+    free(s->drawn);
     free(s);
     e->backend_state = NULL;
 }
@@ -489,7 +491,7 @@ static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     s->gpu = lk_gpu_open(lk_peers_place(peers), lk_peers_here(peers), err);
     return s->gpu && (!together || lk_gpu_join(s->gpu, peers, err)) &&
            (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) && (s->host = lk_alloc(count, sizeof *s->host, err)) &&
-           (s->stale = lk_alloc(count, sizeof *s->stale, err)) &&
+           (s->stale = lk_alloc(count, sizeof *s->stale, err)) && (s->drawn = lk_alloc(count, sizeof *s->drawn, err)) &&
            (s->numbers = lk_gpu_allocate(number_bytes(e), err)) &&
            (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err));
 }
@@ -544,6 +546,7 @@ static float *host(lk_nn_exec *e, int t) {
     }
     if (!s->host[t]) return NULL;
     if (e->g.tensors[t].kind == LK_INPUT && !lk_gpu_wait_mark(s->gpu, NULL)) return NULL;
+    s->drawn[t] = false;
     if (s->stale[t] && !lk_gpu_download(s->gpu, s->host[t], e->g.tensors[t].data, bytes, NULL)) return NULL;
     s->stale[t] = false;
     return s->host[t];
@@ -575,7 +578,7 @@ static bool feed(lk_nn_exec *e, lk_error *err) {
     if (!lk_gpu_upload(s->gpu, s->numbers, s->pinned_numbers, number_bytes(e), err)) return false;
     for (int t = 0; t < s->tensor_count; t++) {
         s->stale[t] = e->g.tensors[t].output;
-        if (e->g.tensors[t].kind == LK_INPUT && s->host[t] &&
+        if (e->g.tensors[t].kind == LK_INPUT && s->host[t] && !s->drawn[t] &&
             !lk_gpu_upload(s->gpu, e->g.tensors[t].data, s->host[t], count_of(e, t) * sizeof(float), err))
             return false;
     }
@@ -649,4 +652,5 @@ const lk_backend lk_backend_cuda = {
     .allocate_host = lk_gpu_pinned,
     .deallocate_host = lk_gpu_unpin,
     .host = host,
+    .draw = lk_gpu_draw,
 };

@@ -2,6 +2,7 @@
  *
  *   executor.c   the backend's table: which kernels each operator runs, and on what memory
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
+ *   samples.c    training samples, drawn into the inputs
  *   points*.h    what our own kernels compute; kernels.cu makes kernels of it
  *   device.c     memory, streams, captured steps, by the CUDA runtime
  *   nccl.c       averages over several GPUs
@@ -88,12 +89,20 @@ bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *
 
 /* ---- Inside the executor ----------------------------------------------------------------------------------- */
 
+/* What samples are drawn from, on the device. */
+typedef struct lk_gpu_sheet {
+    void *samples, *bytes, *spans;
+    size_t sample_room, byte_room, span_room;
+} lk_gpu_sheet;
+
 typedef struct lk_gpu_state {
     lk_gpu *gpu;
     int tensor_count;  /* of the arrays below: all tensors but scratch memory */
     uint16_t **shadow; /* of each tensor of weights that a bfloat16 layer multiplies: the same in bfloat16; or NULL */
     float **host;      /* of each input and output: pinned memory, taken when asked for */
     bool *stale;       /* of each output: not yet copied since the last run */
+    bool *drawn;       /* of each input: what it holds was drawn there; `host` is older */
+    lk_gpu_sheet sheet;
     float *numbers, *pinned_numbers; /* lk_gpu_step and the losses' weights: on the device, and pinned */
     void *recorded[2];               /* forward alone; whole step */
     int runs[2];
@@ -109,6 +118,11 @@ static inline float *lk_gpu_data(const lk_nn_exec *e, int t) { return (float *)(
 static inline char *lk_gpu_scratch(const lk_nn_exec *e, const lk_node *n) {
     return n->scratch_tensor >= 0 ? e->g.tensors[n->scratch_tensor].data : NULL;
 }
+
+/* samples.c */
+bool lk_gpu_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
+                 lk_error *err);
+void lk_gpu_sheet_free(lk_gpu_sheet *s);
 
 /* layers.c */
 bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -599,5 +599,6 @@ LK_POINT void lk_dssim_back_point(const lk_dssim_args *a, uint32_t i) {
 }
 
 #include "points_layers.h"
+#include "points_samples.h"
 
 #endif

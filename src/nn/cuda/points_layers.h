@@ -170,6 +170,8 @@ LK_POINT void lk_landmarks_move_point(const lk_landmarks_args *a, uint32_t i) {
     X(conv_back_weights, lk_conv_args)                                                                                 \
     X(landmarks_matrix, lk_landmarks_args)                                                                             \
     X(landmarks_crop, lk_landmarks_args)                                                                               \
-    X(landmarks_move, lk_landmarks_args)
+    X(landmarks_move, lk_landmarks_args)                                                                               \
+    X(sample_spans, lk_samples_args)                                                                                   \
+    X(samples, lk_samples_args)
 
 #endif
