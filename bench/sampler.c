@@ -26,7 +26,9 @@ static bool run(char **argv, lk_error *err) {
          lk_strings_add(&dst, argv[2], err) && lk_pool_open(&src_pool, "src", &src, &c, 0, LK_MIB(1024), err) &&
          lk_pool_open(&dst_pool, "dst", &dst, &c, 0, LK_MIB(1024), err);
     int threads = lk_threads();
-    if (ok) sampler = lk_sampler_start(&src_pool, &dst_pool, &settings, c.resolution, 0, 0, 0, threads, NULL, err);
+    lk_sampler_job job = {
+        .src = &src_pool, .dst = &dst_pool, .settings = &settings, .resolution = c.resolution, .threads = threads};
+    if (ok) sampler = lk_sampler_start(&job, err);
     double start = lk_now();
     int64_t samples = 0;
     for (ok = ok && sampler; ok && lk_now() - start < seconds; samples += 2L * BATCH) {

@@ -21,6 +21,19 @@ foreach(test test_ops steps_gpu samples_gpu test_peers)
   endif()
 endforeach()
 
+# Samples drawn by it.
+if(TARGET lk_train)
+  foreach(test test_sample described)
+    set(name train_${test}_emulated)
+    lk_gpu_test(${name} train/${test}.c)
+    target_sources(${name} PRIVATE nn/emulator.c ${cuda}/executor.c ${cuda}/layers.c ${cuda}/samples.c)
+    target_compile_definitions(${name} PRIVATE LK_EMULATED)
+    target_include_directories(${name} BEFORE PRIVATE ${CMAKE_SOURCE_DIR}/src/train)
+    target_link_libraries(${name} PRIVATE lk_train OpenMP::OpenMP_C)
+    set_tests_properties(${name} PROPERTIES LABELS train FIXTURES_REQUIRED golden_train)
+  endforeach()
+endif()
+
 # The processor's layers without oneDNN.
 lk_gpu_test(nn_test_ops_plain nn/test_ops.c)
 target_sources(nn_test_ops_plain PRIVATE ${CMAKE_SOURCE_DIR}/src/nn/cpu/plain.c)

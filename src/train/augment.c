@@ -4,8 +4,8 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define MOST_CELLS 8
 #define MOST_RATIO 2 /* of deviations, when colours are transferred */
 #define MASK_TIMES 2 /* the hull is filled at so many times the resolution and averaged */
 
@@ -37,7 +37,7 @@ void lk_sample_room_free(lk_sample_room *r) {
 typedef struct grid {
     int cells;
     double cell; /* side, pixels */
-    float node[MOST_CELLS + 3][MOST_CELLS + 3][2];
+    float node[LK_NN_CELLS + 3][LK_NN_CELLS + 3][2];
 } grid;
 
 static void draw_grid(grid *g, int side, double strength, lk_rng *rng) {
@@ -91,14 +91,18 @@ static LK_HOT void clamp(float *v, size_t n) {
     for (size_t i = 0; i < n; i++) v[i] = fminf(fmaxf(v[i], 0), 1);
 }
 
-/* Reinhard et al. 2001: mean and deviation of each channel of Lab. */
-static void transfer_colors(lk_image *rgb, const lk_pool_face *from, const lk_pool_face *to) {
-    float a[3], b[3];
+/* Reinhard et al. 2001: mean and deviation of each channel of Lab; v becomes a·v + b. */
+static void color_line(const lk_pool_face *from, const lk_pool_face *to, float a[3], float b[3]) {
     for (int c = 0; c < 3; c++) {
         a[c] = from->std[c] > 1e-3f ? to->std[c] / from->std[c] : 1;
         a[c] = fminf(fmaxf(a[c], 1.0f / MOST_RATIO), MOST_RATIO);
         b[c] = to->mean[c] - a[c] * from->mean[c];
     }
+}
+
+static void transfer_colors(lk_image *rgb, const lk_pool_face *from, const lk_pool_face *to) {
+    float a[3], b[3];
+    color_line(from, to, a, b);
     lk_image_rgb_to_lab(rgb);
     for (int y = 0; y < rgb->height; y++) {
         float *row = lk_row_f32(rgb, y);
@@ -117,12 +121,17 @@ static lk_affine draw_transform(const lk_pool_face *f, const lk_augment *a, lk_r
     return lk_affine_multiply(mirror ? f->mirrored_to_model : f->to_model, turn);
 }
 
-/* A part of the face where the landmarks have gone, with soft edges. */
-static bool draw(lk_sample_room *r, bool (*part)(const lk_landmarks *, lk_image *, lk_error *), const lk_pool_face *f,
-                 lk_affine crop_to_model, float *mask, lk_error *err) {
+/* Where the landmarks have gone, in pixels MASK_TIMES as fine. */
+static lk_landmarks finer_points(const lk_pool_face *f, lk_affine crop_to_model) {
     const double k = MASK_TIMES, shift = 0.5 * k - 0.5;
     const lk_affine finer = {{{k, 0, shift}, {0, k, shift}}};
-    lk_landmarks points = lk_landmarks_transform(&f->points, lk_affine_multiply(finer, crop_to_model));
+    return lk_landmarks_transform(&f->points, lk_affine_multiply(finer, crop_to_model));
+}
+
+/* A part of the face, with soft edges. */
+static bool draw(lk_sample_room *r, bool (*part)(const lk_landmarks *, lk_image *, lk_error *), const lk_pool_face *f,
+                 lk_affine crop_to_model, float *mask, lk_error *err) {
+    lk_landmarks points = finer_points(f, crop_to_model);
     lk_image coarse = view_of(mask, r->resolution, 1);
     return part(&points, &r->fine_mask, err) && lk_image_resize(&r->fine_mask, &coarse, LK_AREA, err);
 }
@@ -140,18 +149,28 @@ static bool draw_masks(lk_sample_room *r, const lk_pool_face *f, lk_affine crop_
     return true;
 }
 
+/* All that is random in a sample. */
+typedef struct decision {
+    lk_affine crop_to_model, model_to_crop;
+    grid warp;
+} decision;
+
+static bool decide(const lk_pool_face *f, const lk_augment *a, lk_rng *rng, decision *d, lk_error *err) {
+    d->crop_to_model = draw_transform(f, a, rng);
+    draw_grid(&d->warp, f->side, a->warp, rng);
+    return lk_affine_invert(d->crop_to_model, &d->model_to_crop) ||
+           lk_fail(err, LK_ERR_FORMAT, "face %lld cannot be aligned", (long long)f->id);
+}
+
 bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_augment *a, lk_rng *rng,
                     float *warped, float *target, float *mask, float *features, lk_error *err) {
     size_t pixels = (size_t)r->resolution * (size_t)r->resolution;
-    lk_affine crop_to_model = draw_transform(f, a, rng), model_to_crop;
-    grid g;
-    draw_grid(&g, f->side, a->warp, rng);
-    if (!lk_affine_invert(crop_to_model, &model_to_crop))
-        return lk_fail(err, LK_ERR_FORMAT, "face %lld cannot be aligned", (long long)f->id);
-    fill_map(&r->map, &g, &model_to_crop);
+    decision d;
+    if (!decide(f, a, rng, &d, err)) return false;
+    fill_map(&r->map, &d.warp, &d.model_to_crop);
     lk_image to = view_of(warped, r->resolution, 3), plain = view_of(target, r->resolution, 3);
     if (!lk_image_remap(crop, &to, &r->map, LK_BICUBIC, LK_BORDER_REPLICATE, err) ||
-        !lk_image_warp_affine(crop, &plain, crop_to_model, LK_BICUBIC, LK_BORDER_REPLICATE, err))
+        !lk_image_warp_affine(crop, &plain, d.crop_to_model, LK_BICUBIC, LK_BORDER_REPLICATE, err))
         return false;
     clamp(warped, 3 * pixels);
     clamp(target, 3 * pixels);
@@ -159,7 +178,44 @@ bool lk_sample_make(lk_sample_room *r, const lk_pool_face *f, const lk_image *cr
         transfer_colors(&to, f, a->colors_of);
         transfer_colors(&plain, f, a->colors_of);
     }
-    return draw_masks(r, f, crop_to_model, mask, features, err);
+    return draw_masks(r, f, d.crop_to_model, mask, features, err);
+}
+
+/* `shapes` become those from `first` on. */
+static void take_shapes(lk_nn_sample *s, int first, const lk_face_shapes *shapes) {
+    int at = 0, count = 0;
+    for (int i = 0; i < first; i++) at += s->corners[i];
+    for (int i = 0; i < (int)LK_COUNT(shapes->corners); i++) count += s->corners[first + i] = shapes->corners[i];
+    for (int i = 0; i < count; i++) {
+        s->corner[at + i][0] = shapes->corner[i].x;
+        s->corner[at + i][1] = shapes->corner[i].y;
+    }
+}
+
+bool lk_sample_describe(const lk_pool_face *f, const lk_augment *a, lk_rng *rng, bool features, lk_nn_sample *s,
+                        lk_error *err) {
+    decision d;
+    lk_face_shapes shapes;
+    _Static_assert(2 * LK_COUNT(shapes.corner) <= LK_NN_CORNERS, "corners of a sample");
+    if (!decide(f, a, rng, &d, err)) return false;
+    memset(s, 0, sizeof *s);
+    s->picture = s->mask = LK_NN_NO_PICTURE;
+    s->side = f->side;
+    for (int i = 0; i < 6; i++) s->to_picture[i / 3][i % 3] = (float)d.model_to_crop.m[i / 3][i % 3];
+    s->cells = d.warp.cells;
+    s->cell = (float)d.warp.cell;
+    memcpy(s->node, d.warp.node, sizeof s->node);
+    s->recolor = a->colors_of != NULL;
+    if (a->colors_of) color_line(f, a->colors_of, s->gain, s->shift);
+    lk_landmarks points = finer_points(f, d.crop_to_model);
+    if (!f->mask.data) {
+        if (!lk_face_hull_shapes(&points, &shapes, err)) return false;
+        take_shapes(s, 0, &shapes);
+    }
+    if (!features) return true;
+    if (!lk_face_feature_shapes(&points, &shapes, err)) return false;
+    take_shapes(s, LK_NN_SHAPES / 2, &shapes);
+    return true;
 }
 
 bool lk_sample_plain(lk_sample_room *r, const lk_pool_face *f, const lk_image *crop, const lk_pool_face *colors_of,

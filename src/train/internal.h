@@ -105,6 +105,10 @@ void lk_sample_room_free(lk_sample_room *r);
 /* warped, target: [R, R, 3]; mask, features: [R, R]; all in [0, 1]. features may be NULL. */
 bool lk_sample_make(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop, const lk_augment *a,
                     lk_rng *rng, float *warped, float *target, float *mask, float *features, lk_error *err);
+/* The same sample, with the same draws, for a GPU to draw (likeness/nn.h): all but where its pictures lie. `features`: with
+ * the shapes of eyes and mouth. */
+bool lk_sample_describe(const lk_pool_face *face, const lk_augment *a, lk_rng *rng, bool features, lk_nn_sample *s,
+                        lk_error *err);
 /* The face unchanged but for colors_of (see above), cut for the model: [R, R, 3]. */
 bool lk_sample_plain(lk_sample_room *room, const lk_pool_face *face, const lk_image *crop,
                      const lk_pool_face *colors_of, float *picture, lk_error *err);
@@ -150,6 +154,10 @@ typedef struct lk_batch {
     int64_t iteration, position; /* position: samples of each side drawn before this batch */
     int count;                   /* faces of each side: 2·count samples, src first; this process's share */
     float *warped, *target, *mask, *features; /* features: eyes and mouth, drawn where they count */
+    /* Or, for a GPU to draw, all of them NULL and, in pinned memory: */
+    lk_nn_sample *samples;
+    uint8_t *bytes;
+    size_t size; /* of bytes, in use */
     lk_now_set now;
     int *faces; /* index in its pool, of each sample */
     bool *mirror;
@@ -169,9 +177,17 @@ typedef struct lk_sampler_news {
 int lk_sampler_threads(void); /* of lk_threads(), as many as samplers are worth */
 /* Of the batches that so many threads keep ready. */
 size_t lk_sampler_bytes(int batch, int resolution, int threads);
-lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
-                             int64_t iteration, int64_t position, uint64_t turn, int threads, const lk_nn_peers *peers,
-                             lk_error *err);
+typedef struct lk_sampler_job {
+    const lk_pool *src, *dst;
+    const lk_settings *settings;
+    int resolution;
+    int64_t iteration, position;
+    uint64_t turn;
+    int threads;
+    const lk_nn_peers *peers; /* may be NULL */
+    bool described;           /* for a GPU to draw */
+} lk_sampler_job;
+lk_sampler *lk_sampler_start(const lk_sampler_job *job, lk_error *err);
 /* In order of iteration; give each back. NULL on failure. */
 lk_batch *lk_sampler_next(lk_sampler *s, lk_error *err);
 void lk_sampler_give_back(lk_sampler *s, lk_batch *batch);

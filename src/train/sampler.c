@@ -19,6 +19,8 @@ struct lk_sampler {
     const lk_settings *settings;
     int resolution, thread_count, started;
     int rank, processes; /* this process makes every batch's part `rank` of so many */
+    bool described;      /* for a GPU to draw */
+    size_t slot;         /* bytes of a sample's pictures, at most, where they are described */
     uint64_t turn;
     pthread_t *threads;
     lk_batch *batches;
@@ -68,8 +70,27 @@ static bool take(lk_sampler *s, lk_batch *b) {
     return ok;
 }
 
+/* A picture without gaps between its rows. */
+static void put_picture(uint8_t *to, const lk_image *picture) {
+    size_t row = (size_t)picture->width * (size_t)picture->channels;
+    for (int y = 0; y < picture->height; y++) memcpy(to + (size_t)y * row, lk_row_u8(picture, y), row);
+}
+
+static bool describe_sample(const lk_sampler *s, lk_batch *b, int i, const lk_pool_face *f, const lk_image *crop,
+                            const lk_augment *a, lk_rng *rng, lk_error *err) {
+    lk_nn_sample *sample = &b->samples[i];
+    if (!lk_sample_describe(f, a, rng, b->now.objective.features > 0, sample, err)) return false;
+    sample->picture = (uint32_t)((size_t)i * s->slot);
+    put_picture(b->bytes + sample->picture, crop);
+    if (!f->mask.data) return true;
+    sample->mask = sample->picture + 3 * (uint32_t)f->side * (uint32_t)f->side;
+    put_picture(b->bytes + sample->mask, &f->mask);
+    return true;
+}
+
 static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room, lk_error *err) {
     const lk_pool *pool = s->pools[pool_of(b, i)];
+    const lk_pool_face *face = &pool->faces[b->faces[i]];
     int side = i / b->count, place = side * b->now.options.batch + s->rank * b->count + i % b->count;
     lk_rng rng = lk_rng_make(seed_of(s, b), STREAM_SAMPLE | (uint64_t)b->iteration << 12 | (uint64_t)place);
     lk_augment a = {.flip = b->now.options.flip ? FLIP_PROBABILITY : 0, .mirror = b->mirror[i]};
@@ -80,8 +101,9 @@ static bool make_sample(lk_sampler *s, lk_batch *b, int i, lk_sample_room *room,
     size_t pixels = (size_t)s->resolution * (size_t)s->resolution, at = (size_t)i * pixels;
     lk_image crop;
     if (!lk_pool_crop(pool, b->faces[i], &crop, err)) return false;
-    bool ok = lk_sample_make(room, &pool->faces[b->faces[i]], &crop, &a, &rng, b->warped + 3 * at, b->target + 3 * at,
-                             b->mask + at, b->now.objective.features > 0 ? b->features + at : NULL, err);
+    bool ok = s->described ? describe_sample(s, b, i, face, &crop, &a, &rng, err)
+                           : lk_sample_make(room, face, &crop, &a, &rng, b->warped + 3 * at, b->target + 3 * at,
+                                            b->mask + at, b->now.objective.features > 0 ? b->features + at : NULL, err);
     lk_image_free(&crop);
     return ok;
 }
@@ -110,11 +132,12 @@ static void *work(void *user) {
     lk_sampler *s = user;
     lk_error err = {0};
     lk_set_threads(1);
-    lk_sample_room *room = lk_sample_room_new(s->resolution, &err);
+    lk_sample_room *room = s->described ? NULL : lk_sample_room_new(s->resolution, &err);
     lk_batch *b;
-    bool ok = room != NULL;
+    bool ok = s->described || room;
     while (ok && (b = lk_queue_pop(s->empty)) != NULL && take(s, b)) {
         double start = lk_now();
+        b->size = 2 * (size_t)b->count * s->slot;
         for (int i = 0; ok && i < 2 * b->count; i++) ok = make_sample(s, b, i, room, &err);
         if (ok) publish(s, b, lk_now() - start);
     }
@@ -161,23 +184,60 @@ size_t lk_sampler_bytes(int batch, int resolution, int threads) {
     return (size_t)(threads + AHEAD) * numbers * (3 + 3 + 1 + 1) * sizeof(float);
 }
 
+/* Bytes of the largest of a pool's pictures, with its mask. */
+static size_t largest_picture(const lk_pool *p) {
+    size_t most = 0;
+    for (int i = 0; i < p->count; i++) {
+        const lk_pool_face *f = &p->faces[i];
+        size_t bytes = (f->mask.data ? 4 : 3) * (size_t)f->side * (size_t)f->side;
+        if (bytes > most) most = bytes;
+    }
+    return most;
+}
+
+static bool make_described(const lk_sampler *s, lk_batch *b, size_t samples, lk_error *err) {
+    if (samples * s->slot >= LK_NN_NO_PICTURE)
+        return lk_fail(err, LK_ERR_MEMORY,
+                       "a batch of faces this large is more than a GPU is given: take a smaller "
+                       "--batch, or --device cpu");
+    b->samples = lk_nn_pin(samples * sizeof *b->samples, err);
+    b->bytes = b->samples ? lk_nn_pin(samples * s->slot, err) : NULL;
+    return b->bytes != NULL;
+}
+
+static bool make_drawn(const lk_sampler *s, lk_batch *b, size_t samples, lk_error *err) {
+    size_t numbers = samples * (size_t)s->resolution * (size_t)s->resolution;
+    b->warped = lk_alloc(numbers, 3 * sizeof(float), err);
+    b->target = lk_alloc(numbers, 3 * sizeof(float), err);
+    b->mask = lk_alloc(numbers, sizeof(float), err);
+    b->features = lk_alloc(numbers, sizeof(float), err);
+    return b->warped && b->target && b->mask && b->features;
+}
+
 static bool make_batches(lk_sampler *s, int largest, lk_error *err) {
-    size_t samples = 2 * (size_t)largest, pixels = (size_t)s->resolution * (size_t)s->resolution;
+    size_t samples = 2 * (size_t)largest;
     s->batches = lk_alloc((size_t)s->batch_count, sizeof *s->batches, err);
     s->ready = lk_alloc((size_t)s->batch_count, sizeof(lk_batch *), err);
     s->empty = s->batches && s->ready ? lk_queue_new(s->batch_count, err) : NULL;
     for (int i = 0; s->empty && i < s->batch_count; i++) {
         lk_batch *b = &s->batches[i];
-        b->warped = lk_alloc(samples * pixels, 3 * sizeof(float), err);
-        b->target = lk_alloc(samples * pixels, 3 * sizeof(float), err);
-        b->mask = lk_alloc(samples * pixels, sizeof(float), err);
-        b->features = lk_alloc(samples * pixels, sizeof(float), err);
         b->faces = lk_alloc(samples, sizeof(int), err);
         b->mirror = lk_alloc(samples, sizeof(bool), err);
-        if (!b->warped || !b->target || !b->mask || !b->features || !b->faces || !b->mirror) return false;
+        if (!b->faces || !b->mirror || !(s->described ? make_described : make_drawn)(s, b, samples, err)) return false;
         lk_queue_push(s->empty, b);
     }
     return s->empty != NULL;
+}
+
+static void free_batch(lk_batch *b) {
+    free(b->warped);
+    free(b->target);
+    free(b->mask);
+    free(b->features);
+    lk_nn_unpin(b->samples);
+    lk_nn_unpin(b->bytes);
+    free(b->faces);
+    free(b->mirror);
 }
 
 static bool start(lk_sampler *s, int largest, lk_error *err) {
@@ -194,25 +254,34 @@ static bool start(lk_sampler *s, int largest, lk_error *err) {
     return true;
 }
 
-lk_sampler *lk_sampler_start(const lk_pool *src, const lk_pool *dst, const lk_settings *settings, int resolution,
-                             int64_t iteration, int64_t position, uint64_t turn, int threads, const lk_nn_peers *peers,
-                             lk_error *err) {
+/* Of several processes each makes its share of the largest batch. */
+static int largest_share(const lk_sampler *s, int64_t iteration) {
+    int largest = (int)lk_settings_largest(s->settings, "batch", iteration);
+    return (largest + s->processes - 1) / s->processes;
+}
+
+lk_sampler *lk_sampler_start(const lk_sampler_job *job, lk_error *err) {
     lk_sampler *s = lk_alloc(1, sizeof *s, err);
     if (!s) return NULL;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->change, NULL);
-    s->pools[0] = src;
-    s->pools[1] = dst;
-    s->settings = settings;
-    s->resolution = resolution;
-    s->rank = lk_nn_peers_rank(peers);
-    s->processes = lk_nn_peers_count(peers);
-    s->next_taken = s->next_given = iteration;
-    s->position = position;
-    s->turn = turn;
-    s->thread_count = threads;
-    s->batch_count = threads + AHEAD;
-    if (start(s, (int)lk_settings_largest(settings, "batch", iteration), err)) return s;
+    s->pools[0] = job->src;
+    s->pools[1] = job->dst;
+    s->settings = job->settings;
+    s->resolution = job->resolution;
+    s->rank = lk_nn_peers_rank(job->peers);
+    s->processes = lk_nn_peers_count(job->peers);
+    s->next_taken = s->next_given = job->iteration;
+    s->position = job->position;
+    s->turn = job->turn;
+    s->thread_count = job->threads;
+    s->batch_count = job->threads + AHEAD;
+    s->described = job->described;
+    if (s->described) {
+        size_t src = largest_picture(job->src), dst = largest_picture(job->dst);
+        s->slot = src > dst ? src : dst;
+    }
+    if (start(s, largest_share(s, job->iteration), err)) return s;
     lk_sampler_stop(s);
     return NULL;
 }
@@ -221,14 +290,7 @@ void lk_sampler_stop(lk_sampler *s) {
     if (!s) return;
     if (s->empty) stop(s, NULL);
     for (int i = 0; i < s->started; i++) pthread_join(s->threads[i], NULL);
-    for (int i = 0; s->batches && i < s->batch_count; i++) {
-        free(s->batches[i].warped);
-        free(s->batches[i].target);
-        free(s->batches[i].mask);
-        free(s->batches[i].features);
-        free(s->batches[i].faces);
-        free(s->batches[i].mirror);
-    }
+    for (int i = 0; s->batches && i < s->batch_count; i++) free_batch(&s->batches[i]);
     lk_queue_free(s->empty);
     free(s->batches);
     free(s->ready);

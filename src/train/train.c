@@ -266,13 +266,16 @@ static bool finished(const trainer *t, const lk_train_options *o) {
 
 /* ---- One step -------------------------------------------------------------------------------------------- */
 
-static void fill_inputs(lk_nn_exec *e, const lk_batch *b, int resolution) {
+static bool fill_inputs(lk_nn_exec *e, const lk_batch *b, int resolution, lk_error *err) {
+    lk_nn_canvas at = {lk_nn_find(e, "warped"), lk_nn_find(e, "target"), lk_nn_find(e, "mask"),
+                       lk_nn_find(e, "features")};
+    if (b->samples) return lk_nn_draw(e, &at, b->samples, b->bytes, b->size, err);
     size_t numbers = 2 * (size_t)b->count * (size_t)resolution * (size_t)resolution;
-    memcpy(lk_nn_data(e, lk_nn_find(e, "warped")), b->warped, 3 * numbers * sizeof(float));
-    memcpy(lk_nn_data(e, lk_nn_find(e, "target")), b->target, 3 * numbers * sizeof(float));
-    memcpy(lk_nn_data(e, lk_nn_find(e, "mask")), b->mask, numbers * sizeof(float));
-    lk_nn_t features = lk_nn_find(e, "features");
-    if (features >= 0) memcpy(lk_nn_data(e, features), b->features, numbers * sizeof(float));
+    memcpy(lk_nn_data(e, at.warped), b->warped, 3 * numbers * sizeof(float));
+    memcpy(lk_nn_data(e, at.target), b->target, 3 * numbers * sizeof(float));
+    memcpy(lk_nn_data(e, at.mask), b->mask, numbers * sizeof(float));
+    if (at.features >= 0) memcpy(lk_nn_data(e, at.features), b->features, numbers * sizeof(float));
+    return true;
 }
 
 /* Another batch or loss needs another graph; a save comes first, in case there is no memory for it. */
@@ -315,7 +318,7 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     adam.rate *= (float)(b->now.options.rate / 100 * settling(t, &b->now.options));
     if (t->network.average.shown && !exchange(t, err)) return false; /* there was no memory to put it back */
     if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
-    fill_inputs(t->network.exec, b, c->resolution);
+    if (!fill_inputs(t->network.exec, b, c->resolution, err)) return false;
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))
         return lk_fail(err, LK_ERR_UNSUPPORTED, "the losses of this model have no such weights");
     if (!lk_nn_step(t->network.exec, &adam, err)) return false;
@@ -342,8 +345,17 @@ static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
 static bool start_sampler(trainer *t, lk_error *err) {
     const lk_record *r = &t->record;
     lk_sampler_stop(t->sampler);
-    t->sampler = lk_sampler_start(&t->src, &t->dst, &r->settings, r->config.resolution, r->iteration, r->position,
-                                  r->turn, lk_sampler_threads(), t->job->peers, err);
+    lk_sampler_job job = {.src = &t->src,
+                          .dst = &t->dst,
+                          .settings = &r->settings,
+                          .resolution = r->config.resolution,
+                          .iteration = r->iteration,
+                          .position = r->position,
+                          .turn = r->turn,
+                          .threads = lk_sampler_threads(),
+                          .peers = t->job->peers,
+                          .described = lk_nn_draws(t->network.exec)};
+    t->sampler = lk_sampler_start(&job, err);
     return t->sampler != NULL;
 }
 

@@ -52,7 +52,8 @@ static drawn draw(const lk_pool *src, const lk_pool *dst, const char *name, cons
     options.flip = false;
     test_ok(lk_settings_start(&s, &objective, &options, &err) && (!name || lk_settings_set(&s, name, value, &err)),
             &err);
-    d.sampler = lk_sampler_start(src, dst, &s, SIDE, 0, 0, 0, 1, NULL, &err);
+    lk_sampler_job job = {.src = src, .dst = dst, .settings = &s, .resolution = SIDE, .threads = 1};
+    d.sampler = lk_sampler_start(&job, &err);
     d.batch = d.sampler ? lk_sampler_next(d.sampler, &err) : NULL;
     test_ok(d.batch != NULL, &err);
     return d;

@@ -1,5 +1,13 @@
-/* Samples against tests/golden/train_sample.py: same random numbers, transforms, warp and mask, from the same JPEGs. */
+/* Samples against tests/golden/train_sample.py: same random numbers, transforms, warp and mask, from the same JPEGs. Built a
+ * second time with LK_EMULATED: as the stand-in for a GPU draws them. */
 #include "made_up.h"
+
+#ifdef LK_EMULATED
+#include "on_device.h"
+#define DESCRIBED true
+#else
+#define DESCRIBED false
+#endif
 
 #define BATCH     3
 #define ITERATION 3
@@ -88,15 +96,26 @@ static void test_samples(void **state) {
                     lk_pool_open(&src, "src", &paths, &c, 0, LK_MIB(64), &err) &&
                     lk_pool_open(&dst, "dst", &paths, &c, 0, LK_MIB(64), &err),
                 &err);
-        lk_sampler *sampler = lk_sampler_start(&src, &dst, &s, SIDE, ITERATION, 0, 0, 2, NULL, &err);
+        lk_sampler_job job = {
+            .src = &src, .dst = &dst, .settings = &s, .resolution = SIDE, .iteration = ITERATION, .threads = 2};
+        job.described = DESCRIBED;
+        lk_sampler *sampler = lk_sampler_start(&job, &err);
         lk_batch *b = sampler ? lk_sampler_next(sampler, &err) : NULL;
         test_ok(b != NULL, &err);
         size_t bytes, pixels = SIDE * SIDE;
+        const float *all_warped = b->warped, *all_targets = b->target, *all_masks = b->mask;
+#ifdef LK_EMULATED
+        static float drawn[2 * BATCH * 7 * SIDE * SIDE];
+        all_warped = drawn;
+        all_targets = drawn + 2 * BATCH * 3 * pixels;
+        all_masks = drawn + 2 * BATCH * 6 * pixels;
+        draw_on_device(b, SIDE, drawn, drawn + 2 * BATCH * 3 * pixels, drawn + 2 * BATCH * 6 * pixels, NULL);
+#endif
         float *all = golden(&bytes, "%d.f32", kase);
         assert_int_equal(bytes, 2 * 2 * BATCH * 7 * pixels * sizeof(float));
         for (int i = 0; i < 2 * BATCH; i++) {
             const float *want = all + (size_t)(b->faces[i] * 2 * BATCH + i) * 7 * pixels;
-            const float *warped = b->warped + (size_t)i * 3 * pixels, *target = b->target + (size_t)i * 3 * pixels;
+            const float *warped = all_warped + (size_t)i * 3 * pixels, *target = all_targets + (size_t)i * 3 * pixels;
             /* JPEG decoders and roundings of the averaged crop may differ by a level; OpenCV's Lab comes from a table. */
             double most = kase == 2 ? 0.06 : 0.02;
             assert_true(largest_difference(warped, want, 3 * pixels) < most);
@@ -104,7 +123,7 @@ static void test_samples(void **state) {
             assert_true(largest_difference(target, want + 3 * pixels, 3 * pixels) < most);
             assert_true(mean_difference(target, want + 3 * pixels, 3 * pixels) < 0.002);
             /* Centres of pixels that lie on an edge may fall to either side. */
-            assert_true(mean_difference(b->mask + (size_t)i * pixels, want + 6 * pixels, pixels) < 0.001);
+            assert_true(mean_difference(all_masks + (size_t)i * pixels, want + 6 * pixels, pixels) < 0.001);
         }
         free(all);
         lk_sampler_stop(sampler);
@@ -117,6 +136,9 @@ static void test_samples(void **state) {
 }
 
 int main(void) {
+#ifdef LK_EMULATED
+    lk_backend_gpu = &lk_backend_cuda;
+#endif
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_samples)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,11 +49,21 @@ static lk_settings settings_with(const char *const *set) {
     return s;
 }
 
-static lk_sampler *start(const lk_settings *s, int64_t iteration, int64_t position, int threads) {
+static lk_sampler *start_with(const lk_sampler_job *job) {
     lk_error err = {0};
-    lk_sampler *sampler = lk_sampler_start(&pools[0], &pools[1], s, 64, iteration, position, 0, threads, NULL, &err);
+    lk_sampler *sampler = lk_sampler_start(job, &err);
     test_ok(sampler != NULL, &err);
     return sampler;
+}
+
+static lk_sampler *start(const lk_settings *s, int64_t iteration, int64_t position, int threads) {
+    return start_with(&(lk_sampler_job){.src = &pools[0],
+                                        .dst = &pools[1],
+                                        .settings = s,
+                                        .resolution = 64,
+                                        .iteration = iteration,
+                                        .position = position,
+                                        .threads = threads});
 }
 
 static void same_pictures(const lk_batch *a, const lk_batch *b) {
@@ -101,8 +111,8 @@ static void test_jpegs_in_memory(void **state) {
         test_ok(lk_pool_open(&packed[i], i ? "dst" : "src", &paths[i], &config, 0, 1000, &err), &err);
         assert_true(!packed[i].decoded && pools[i].decoded);
     }
-    lk_sampler *a = start(&s, 0, 0, 1), *b = lk_sampler_start(&packed[0], &packed[1], &s, 64, 0, 0, 0, 2, NULL, &err);
-    test_ok(b != NULL, &err);
+    lk_sampler_job job = {.src = &packed[0], .dst = &packed[1], .settings = &s, .resolution = 64, .threads = 2};
+    lk_sampler *a = start(&s, 0, 0, 1), *b = start_with(&job);
     lk_batch *x = lk_sampler_next(a, &err), *y = lk_sampler_next(b, &err);
     test_ok(x && y, &err);
     same_pictures(x, y);
@@ -146,8 +156,8 @@ static void test_several_facesets(void **state) {
                 lk_pool_open(&pool, "src", &both, &config, 0, LK_MIB(64), &err),
             &err);
     assert_int_equal(pool.count, 34);
-    lk_sampler *sampler = lk_sampler_start(&pool, &pools[1], &s, 64, 0, 0, 0, 2, NULL, &err);
-    test_ok(sampler != NULL, &err);
+    lk_sampler_job job = {.src = &pool, .dst = &pools[1], .settings = &s, .resolution = 64, .threads = 2};
+    lk_sampler *sampler = start_with(&job);
     int from[2] = {0};
     for (int i = 0; i < 2; i++) {
         lk_batch *b = lk_sampler_next(sampler, &err);
