@@ -21,6 +21,9 @@ foreach(test test_ops steps_gpu samples_gpu test_peers)
   endif()
 endforeach()
 
+# Plain loops over points: sums may be added in any order, as a GPU does.
+set_source_files_properties(nn/emulator.c PROPERTIES COMPILE_OPTIONS "-fassociative-math;-fno-signed-zeros;-fno-trapping-math;-fno-math-errno")
+
 # Samples drawn by it.
 if(TARGET lk_train)
   foreach(test test_sample described)

@@ -207,6 +207,9 @@ typedef struct lk_nn_options {
      * more, activations are given up and computed again in the backward pass, which changes no bit of what is learned. */
     size_t memory;
     int threads; /* of the processor, at most; 0: as many as lk_threads() says */
+    /* lk_nn_plan with LK_NN_GPU: of a card that need not be there. It is taken to run every layer by its libraries, in 2 bytes a
+     * number unless precision says otherwise. */
+    bool imagined;
     /* In training, gradients and losses are averaged over these processes: N of them with a batch of B each take the
      * step that one would take with N·B. They outlive the executor. NULL: this process trains alone. */
     lk_nn_peers *peers;

@@ -96,7 +96,7 @@ void lk_train_request_preview(void);
 
 /* ---- What a training takes --------------------------------------------------------------------------------- */
 
-/* Bytes, on the processor. */
+/* Bytes. */
 typedef struct lk_train_needs {
     int batch, ae_dims, ed_ch_dims; /* dims 0 where the architecture fixes them */
     lk_nn_memory network;           /* the one that trains, as it will be planned */
@@ -104,10 +104,13 @@ typedef struct lk_train_needs {
     size_t average;                 /* of the weights; 0: there is none */
     size_t transfer;                /* the largest parameter on its way to a file or back */
     size_t program;                 /* code, libraries, threads' stacks */
-    size_t total;                   /* without the faces themselves: at most half of what is free */
+    size_t driver;                  /* of a GPU: what its driver and libraries keep there, roughly */
+    size_t total;                   /* without the faces themselves: at most half of what is free; of a GPU: there */
+    size_t host;                    /* beside a GPU: of the computer's memory, likewise; else 0 */
 } lk_train_needs;
 /* By the very plan that training uses, without taking the memory. Of the options batch, precision, optimizer_memory,
- * average and memory count; where not even computing again keeps to the latter, `total` is the least that is possible. */
+ * average, memory and device count, LK_TRAIN_GPU for a card that need not be there; where not even computing again keeps to
+ * the memory, `total` is the least that is possible. */
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err);
 /* What is largest within `memory`, for batches 1, 2, 4, 8, 12, 16 and 32: ed_ch_dims as large as fits (21 to 85), ae_dims

@@ -215,7 +215,12 @@ static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool
     lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
     if (!e) return NULL;
     e->options = *options;
-    e->backend = backend_of(options->device);
+    e->backend = options->imagined ? lk_backend_gpu : backend_of(options->device);
+    if (!e->backend) {
+        free(e);
+        lk_fail(err, LK_ERR_UNSUPPORTED, "this program was built without CUDA: it cannot tell what a GPU would need");
+        return NULL;
+    }
     if (states_on_host(e) && !e->backend->allocate_host) e->options.optimizer_memory = LK_NN_STATES_FULL;
     int threads = lk_threads();
     if (e->options.threads > 0) lk_set_threads(e->options.threads);

@@ -112,8 +112,8 @@ static void update_at_once(lk_nn_exec *e) {
 
 bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
-    e->narrow = e->options.precision == LK_NN_BF16 ||
-                (e->options.precision == LK_NN_AUTO && e->options.train && e->backend->narrow_device());
+    e->narrow = e->options.precision == LK_NN_BF16 || (e->options.precision == LK_NN_AUTO && e->options.train &&
+                                                       (e->options.imagined || e->backend->narrow_device()));
     if (!e->narrow) {
         if (!e->options.train || !e->backend->choose_exact) return true;
         e->backend->choose_exact(e);

@@ -175,8 +175,10 @@ typedef struct lk_sampler_news {
  * gets its share of the same batches. All that is given
  * stays the caller's and must outlive the sampler. */
 int lk_sampler_threads(void); /* of lk_threads(), as many as samplers are worth */
-/* Of the batches that so many threads keep ready. */
-size_t lk_sampler_bytes(int batch, int resolution, int threads);
+/* Of a batch, and of those that so many threads keep ready. `described`: roughly, for pictures as large as training wants
+ * them. */
+size_t lk_batch_bytes(int batch, int resolution, bool described);
+size_t lk_sampler_bytes(int batch, int resolution, int threads, bool described);
 typedef struct lk_sampler_job {
     const lk_pool *src, *dst;
     const lk_settings *settings;

@@ -111,6 +111,19 @@ static bool grant(const lk_network *n, const lk_swap_config *c, unsigned terms, 
                    (double)memory / 0x1p20);
 }
 
+/* The largest batch, below this one, for which the network keeps to so much memory; 0: none. */
+static int largest_batch(const lk_swap_config *c, unsigned terms, int batch, const lk_nn_options *o, size_t most) {
+    int fits = 0, too_much = batch;
+    while (too_much - fits > 1) {
+        int middle = (fits + too_much) / 2;
+        if (needed(c, terms, middle, o) <= most)
+            fits = middle;
+        else
+            too_much = middle;
+    }
+    return fits;
+}
+
 /* The system hands out memory that it does not have, and ends the process when it is used: so what is needed is compared
  * with what is free before. Planning takes a while, and is left out where far less will do. */
 #define MOST_BYTES_A_PIXEL 8192 /* of activations and gradients, in the widest of the models */
@@ -120,20 +133,29 @@ static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, con
     if (o->device != LK_NN_CPU || pixels * MOST_BYTES_A_PIXEL < available) return true;
     size_t asked = needed(c, terms, batch, o);
     if (asked <= available) return true;
-    int fits = 0, too_much = batch;
-    while (too_much - fits > 1) {
-        int middle = (fits + too_much) / 2;
-        if (needed(c, terms, middle, o) <= available)
-            fits = middle;
-        else
-            too_much = middle;
-    }
+    int fits = largest_batch(c, terms, batch, o, available);
     int peers = lk_nn_peers_count(o->peers);
     char much[60] = "more than can be told", advice[100] = "not even 1 would: choose smaller dimensions";
     if (asked < SIZE_MAX) snprintf(much, sizeof much, "%.1f GiB", (double)asked / 0x1p30);
     if (fits > 0) snprintf(advice, sizeof advice, "--batch %d would fit", fits * peers);
     return lk_fail(err, LK_ERR_MEMORY, "a batch of %d does not fit: it needs %s, and %.1f GiB are free; %s",
                    batch * peers, much, (double)available / 0x1p30, advice);
+}
+
+/* A GPU's memory is short: what would fit is told by a plan for such a card. */
+static void advise(const lk_swap_config *c, unsigned terms, int batch, lk_nn_options o, lk_error *err) {
+    char what[LK_COUNT(err->message)];
+    snprintf(what, sizeof what, "%s", err->message);
+    o.imagined = true;
+    int fits = largest_batch(c, terms, batch, &o, o.memory);
+    if (fits > 0) {
+        lk_fail(err, LK_ERR_MEMORY, "%s; --batch %d would fit", what, fits * lk_nn_peers_count(o.peers));
+        return;
+    }
+    o.optimizer_memory = LK_NN_STATES_HOST;
+    bool host = needed(c, terms, batch, &o) <= o.memory;
+    lk_fail(err, LK_ERR_MEMORY, "%s; %s", what,
+            host ? "with --optimizer-memory host it would fit" : "not even --batch 1 would: choose smaller dimensions");
 }
 
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, bool fresh,
@@ -166,6 +188,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
         lk_nn_graph *g = lk_swap_training_graph(c, terms, part, err);
         n->exec = g ? lk_nn_compile(g, &o, err) : NULL;
         lk_nn_graph_free(g);
+        if (!n->exec && o.device == LK_NN_GPU && err && err->code == LK_ERR_MEMORY) advise(c, terms, part, o, err);
         ok = n->exec && (!carrying || carry_in(n->exec, &kept, err));
     }
     carried_free(&kept);

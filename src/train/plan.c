@@ -1,7 +1,8 @@
 /* What a training takes, told by planning it. */
 #include "internal.h"
 
-#define PROGRAM        LK_MIB(56) /* resident beside what is counted; measured, with two threads */
+#define PROGRAM        LK_MIB(56)  /* resident beside what is counted; measured, with two threads */
+#define DRIVER         LK_MIB(600) /* allowed for what CUDA, cuDNN and cuBLASLt keep on a card; not measured */
 #define LEAST_CHANNELS 21
 #define MOST_CHANNELS  85
 #define LEAST_CODE     32
@@ -17,26 +18,40 @@ static bool plan_graph(const lk_swap_config *c, unsigned terms, int batch, const
 
 size_t lk_beside_network(const lk_swap_config *c, const lk_train_options *o, int batch, const lk_nn_memory *network,
                          lk_train_needs *needs) {
-    needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads());
+    needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads(), false);
     needs->average = o->average ? network->parameters * sizeof(float) : 0;
     needs->transfer = network->largest * sizeof(float);
     needs->program = PROGRAM;
     return needs->samples + needs->average + needs->transfer + needs->program;
 }
 
+/* What is on the card beside the network: the driver, and the samples that are drawn there. The rest lies on the host. */
+static size_t beside_on_card(const lk_swap_config *c, const lk_train_options *o, int batch, const lk_nn_memory *network,
+                             lk_train_needs *needs) {
+    needs->host = lk_beside_network(c, o, batch, network, needs) - needs->samples;
+    needs->samples = lk_sampler_bytes(batch, c->resolution, lk_sampler_threads(), true);
+    needs->host += needs->samples + network->host;
+    needs->driver = DRIVER;
+    return needs->driver + lk_batch_bytes(batch, c->resolution, true);
+}
+
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err) {
     lk_swap_config whole = *c;
     if (!lk_swap_complete(&whole, err) || !lk_swap_objective_check(&whole, o, err)) return false;
-    lk_nn_options training = {
-        .train = true, .precision = options->precision, .optimizer_memory = options->optimizer_memory};
+    bool gpu = options->device == LK_TRAIN_GPU;
+    lk_nn_options training = {.train = true,
+                              .precision = options->precision,
+                              .optimizer_memory = options->optimizer_memory,
+                              .device = gpu ? LK_NN_GPU : LK_NN_CPU,
+                              .imagined = gpu};
     unsigned terms = lk_swap_terms(&whole, o, 0);
     *needs = (lk_train_needs){.batch = options->batch, .ae_dims = whole.ae_dims, .ed_ch_dims = whole.ed_ch_dims};
     if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
-    size_t beside = lk_beside_network(&whole, options, options->batch, &needs->network, needs);
+    size_t beside = (gpu ? beside_on_card : lk_beside_network)(&whole, options, options->batch, &needs->network, needs);
     needs->total = needs->network.total + beside;
     if (!options->memory || needs->total <= options->memory) return true;
-    training.memory = options->memory > beside ? options->memory - beside : 1;
+    training.memory = options->memory > beside ? (size_t)options->memory - beside : 1;
     if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
     needs->total = needs->network.total + beside;
     return true;

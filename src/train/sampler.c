@@ -179,9 +179,14 @@ lk_sampler_news lk_sampler_tell(lk_sampler *s) {
 
 int lk_sampler_threads(void) { return lk_threads() < MOST_THREADS ? lk_threads() : MOST_THREADS; }
 
-size_t lk_sampler_bytes(int batch, int resolution, int threads) {
-    size_t numbers = 2 * (size_t)batch * (size_t)resolution * (size_t)resolution;
-    return (size_t)(threads + AHEAD) * numbers * (3 + 3 + 1 + 1) * sizeof(float);
+size_t lk_batch_bytes(int batch, int resolution, bool described) {
+    size_t samples = 2 * (size_t)batch, pixels = (size_t)resolution * (size_t)resolution;
+    size_t one = described ? sizeof(lk_nn_sample) + (3 + 1) * 9 * pixels / 4 : pixels * (3 + 3 + 1 + 1) * sizeof(float);
+    return samples * one;
+}
+
+size_t lk_sampler_bytes(int batch, int resolution, int threads, bool described) {
+    return (size_t)(threads + AHEAD) * lk_batch_bytes(batch, resolution, described);
 }
 
 /* Bytes of the largest of a pool's pictures, with its mask. */

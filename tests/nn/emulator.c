@@ -43,7 +43,7 @@ bool lk_gpu_has_bf16(void) { return true; }
 size_t lk_gpu_used(void) { return 0; }
 size_t lk_gpu_left(int place) {
     (void)place;
-    return LK_MIB(64);
+    return LK_MIB(160);
 }
 
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {

@@ -141,8 +141,64 @@ static void test_training(void **state) {
     test_remove_folder(folder);
 }
 
+/* The stand-in has 160 MiB: what is too large for it is refused with what would fit, and that fits. */
+static void test_too_large(void **state) {
+    (void)state;
+    char *folder = tiny_folder();
+    lk_error err = {0};
+    lk_train_job job = tiny_job(folder, "large", 1);
+    job.options.device = LK_TRAIN_GPU;
+    job.options.batch = 300;
+    assert_false(lk_train(&job, NULL, &err));
+    const char *advice = strstr(err.message, "--batch ");
+    assert_non_null(advice);
+    int batch = atoi(advice + strlen("--batch "));
+    assert_in_range(batch, 1, 299);
+    for (int more = 0; more < 2; more++) {
+        lk_nn_memory m;
+        lk_nn_options o = {.train = true, .device = LK_NN_GPU, .precision = LK_NN_BF16, .imagined = true};
+        o.memory = LK_MIB(160) - LK_MIB(160) / 16;
+        lk_nn_graph *g =
+            lk_swap_training_graph(&job.config, lk_swap_terms(&job.config, &job.objective, 0), batch + more, &err);
+        test_ok(g && lk_nn_plan(g, &o, &m, &err), &err);
+        lk_nn_graph_free(g);
+        assert_true((m.total <= o.memory) == !more);
+    }
+    tiny_job_free(&job);
+    test_remove_folder(folder);
+}
+
+/* A card that is imagined takes what the one at hand takes, but for its libraries' workspace. */
+static void test_imagined(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_swap_config c = tiny_config();
+    lk_swap_objective objective = {0};
+    c.lighter = false; /* its layers in groups are not taken by the stand-in's libraries */
+    test_ok(lk_swap_complete(&c, &err), &err);
+    static const int states[] = {LK_NN_STATES_FULL, LK_NN_STATES_HOST};
+    for (int k = 0; k < 4; k++) {
+        lk_nn_memory here, imagined;
+        lk_nn_options o = {.train = true,
+                           .device = LK_NN_GPU,
+                           .precision = k / 2 ? LK_NN_BF16 : LK_NN_F32,
+                           .optimizer_memory = states[k % 2]};
+        lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &objective, 0), 3, &err);
+        test_ok(g && lk_nn_plan(g, &o, &here, &err), &err);
+        o.imagined = true;
+        test_ok(lk_nn_plan(g, &o, &imagined, &err), &err);
+        lk_nn_graph_free(g);
+        assert_int_equal(here.weights, imagined.weights);
+        assert_int_equal(here.optimizer, imagined.optimizer);
+        assert_int_equal(here.host, imagined.host);
+        assert_int_equal(here.activations, imagined.activations);
+        assert_true(imagined.total >= here.total && imagined.workspace <= here.workspace + LK_MIB(40));
+    }
+}
+
 int main(void) {
     lk_backend_gpu = &lk_backend_cuda;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_samples), cmocka_unit_test(test_training)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_samples), cmocka_unit_test(test_training),
+                                       cmocka_unit_test(test_too_large), cmocka_unit_test(test_imagined)};
     return cmocka_run_group_tests(tests, open_pools, close_pools);
 }

@@ -219,8 +219,8 @@ static void test_table(void **state) {
     static const char *const cases[] = {"--ae-dims 698 --ed-ch-dims 51 --batch 12",
                                         "--archi liae --ae-dims 402 --ed-ch-dims 47 --batch 8",
                                         "--ae-dims 1024 --ed-ch-dims 85 --batch 1"};
-    static const char *const rows[] = {"weights", "optimizer", "average", "activations", "workspace",
-                                       "samples", "transfer",  "program", "together"};
+    static const char *const rows[] = {"weights", "optimizer", "activations", "workspace", "average",
+                                       "samples", "transfer",  "program",     "together"};
     for (size_t i = 0; i < LK_COUNT(cases); i++) {
         char command[600], line[200];
         snprintf(command, sizeof command, "'%s' plan --model sae %s", LK_PROGRAM, cases[i]);
@@ -240,11 +240,47 @@ static void test_table(void **state) {
     }
 }
 
+/* For a card that is not there: SAE as large as it comes, batch 8, within 11 GiB, and with Adam's states on the host and batch 1
+ * within 4. What does not lie on the card lies in the computer's memory. */
+static void test_card(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_swap_config c = {0};
+    lk_swap_objective objective = {0};
+    lk_train_options o = options(8);
+    lk_train_needs full, host;
+    test_ok(lk_options_defaults(lk_swap_options, &c, &err), &err);
+    c.arch = LK_ARCH_SAE;
+    c.ae_dims = 1024;
+    c.ed_ch_dims = 85;
+    o.device = LK_TRAIN_GPU;
+    o.memory = (uint64_t)11 << 30;
+    if (!lk_train_plan(&c, &objective, &o, &full, &err)) {
+        assert_non_null(strstr(err.message, "built without CUDA"));
+        assert_false(lk_nn_has_gpu(NULL, &err));
+        assert_non_null(strstr(err.message, "built without CUDA"));
+        return;
+    }
+    assert_true(full.total <= o.memory && full.network.host == 0);
+    /* Weights in 4 bytes and most of them once more in 2, moments in 8. */
+    double numbers = (double)full.network.parameters;
+    assert_true((double)full.network.weights > 5.9 * numbers && (double)full.network.weights < 6.1 * numbers);
+    assert_true((double)full.network.optimizer == 8 * numbers);
+    assert_int_equal(full.host, full.average + full.samples + full.transfer + full.program);
+    o.optimizer_memory = LK_NN_STATES_HOST;
+    o.batch = 1;
+    o.memory = (uint64_t)4 << 30;
+    test_ok(lk_train_plan(&c, &objective, &o, &host, &err), &err);
+    assert_true(host.total <= o.memory && host.total > host.network.weights + host.driver);
+    assert_int_equal(host.network.host, full.network.optimizer);
+    assert_int_equal(host.host, host.network.host + host.average + host.samples + host.transfer + host.program);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_network),     cmocka_unit_test(test_largest),      cmocka_unit_test(test_largest_batch),
         cmocka_unit_test(test_much_memory), cmocka_unit_test(test_short_states), cmocka_unit_test(test_table),
-        cmocka_unit_test(test_measured),
+        cmocka_unit_test(test_measured),    cmocka_unit_test(test_card),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

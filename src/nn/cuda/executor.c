@@ -177,6 +177,7 @@ static bool convert(lk_nn_exec *e, lk_node *n, lk_error *err) {
 static bool prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_nn_shape s = lk_gpu_shape(e, n->in[0]), t = lk_gpu_shape(e, n->out[0]);
     n->scratch = lk_nn_count(lk_shape(s.n, s.c, s.h, t.w)) * sizeof(float);
+    if (!gpu_of(e)) return true;
     int taps = 2 * n->a.i[0] + 1;
     float *host = lk_alloc((size_t)taps, sizeof *host, err);
     if (!host) return false;
@@ -322,6 +323,7 @@ static bool mean_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
 /* ---- The attention mesh ---------------------------------------------------------------------------------- */
 
 static bool prepare_landmarks(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    if (!gpu_of(e)) return true;
     size_t bytes = (size_t)n->a.list_count * sizeof(int);
     n->state = lk_gpu_allocate(bytes, err);
     return n->state && lk_gpu_upload(gpu_of(e), n->state, n->a.list, bytes, err) && lk_gpu_wait(gpu_of(e), err);
@@ -488,6 +490,7 @@ static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     size_t count = (size_t)s->tensor_count;
     lk_nn_peers *peers = e->options.peers;
     bool together = e->options.train && lk_nn_peers_count(peers) > 1;
+    if (e->options.imagined) return true;
     s->gpu = lk_gpu_open(lk_peers_place(peers), lk_peers_here(peers), err);
     return s->gpu && (!together || lk_gpu_join(s->gpu, peers, err)) &&
            (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) && (s->host = lk_alloc(count, sizeof *s->host, err)) &&

@@ -96,7 +96,7 @@ typedef struct lk_gpu_sheet {
 } lk_gpu_sheet;
 
 typedef struct lk_gpu_state {
-    lk_gpu *gpu;
+    lk_gpu *gpu;       /* NULL: imagined, and only planned for */
     int tensor_count;  /* of the arrays below: all tensors but scratch memory */
     uint16_t **shadow; /* of each tensor of weights that a bfloat16 layer multiplies: the same in bfloat16; or NULL */
     float **host;      /* of each input and output: pinned memory, taken when asked for */

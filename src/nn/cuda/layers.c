@@ -96,9 +96,16 @@ static lk_gpu_layer *find(const lk_nn_exec *e, const lk_node *n, const operands 
     return layer;
 }
 
+/* The libraries' ways are chosen on the card; one that is imagined takes every layer, with so much workspace, and cuDNN's
+ * gradients of weights are widened. */
+#define IMAGINED_WORKSPACE LK_MIB(32)
+
+static bool is_imagined(const lk_nn_exec *e) { return !lk_gpu_state_of(e)->gpu; }
+
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n) {
     if (!lk_gpu_is_layer(n->op)) return false;
     operands o = operands_of(n);
+    if (is_imagined(e)) return n->op != LK_OP_CONV_TRANSPOSED && aligned(e, o.x) && aligned(e, o.y);
     lk_gpu_layer_key key = key_of(e, n, &o);
     bool widens;
     key.half_in = 1;
@@ -125,13 +132,19 @@ bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_gpu_layer_key key = key_of(e, n, &o);
     if (e->g.tensors[o.w].kind == LK_VALUE && o.pass != LK_GPU_BACK_WEIGHTS)
         return lk_fail(err, LK_ERR_UNSUPPORTED, "weights that are computed are not possible");
-    s->layer = find(e, n, &o, &key, &s->widens);
+    if (is_imagined(e))
+        s->widens = n->narrow && o.pass == LK_GPU_BACK_WEIGHTS && !key.dense;
+    else
+        s->layer = find(e, n, &o, &key, &s->widens);
     lk_nn_shape result = lk_gpu_shape(e, result_of(&o));
     if (s->widens) s->narrow = take(&n->scratch, lk_nn_count(result) * sizeof(uint16_t));
     if (o.pass == LK_GPU_BACK_WEIGHTS && o.bias >= 0)
         s->parts = take(&n->scratch, chunks_of(key.ys) * (size_t)key.ys.c * sizeof(float));
     if (s->layer) s->workspace = take(&n->scratch, lk_gpu_layer_workspace(s->layer));
-    tell(n, &key, s);
+    if (is_imagined(e))
+        take(&n->scratch, IMAGINED_WORKSPACE);
+    else
+        tell(n, &key, s);
     return true;
 }
 
