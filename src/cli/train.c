@@ -34,6 +34,19 @@ static const cli_group groups[] = {
 
 static int take(int argc, char **argv, void *v) { return lk_train_take_schedules(argc, argv, &((values *)v)->job.set); }
 
+/* Stopped before its first iteration, a run has no losses. */
+static json_t *loss_of(const lk_train_report *r, float loss) {
+    return r->iteration > r->first ? json_real((double)loss) : json_null();
+}
+
+static void say_losses(const cli_call *call, const char *model, const lk_train_report *r) {
+    cli_say(call, "%s: iterations %lld to %lld in %.0f s", model, (long long)r->first, (long long)r->iteration,
+            r->seconds);
+    if (r->iteration > r->first)
+        cli_say(call, "; loss of src %.4f, of dst %.4f", (double)r->src_loss, (double)r->dst_loss);
+    cli_say(call, "\n");
+}
+
 static bool run(cli_call *call, lk_error *err) {
     lk_train_job *job = &((values *)call->values)->job;
     job->model_dir = call->words.items[0];
@@ -52,12 +65,11 @@ static bool run(cli_call *call, lk_error *err) {
     if (!lk_train(job, &r, err)) return false;
     lk_nn_peers_close(job->peers);
     call->result =
-        json_pack("{s:s, s:I, s:I, s:f, s:f, s:f, s:b}", "model", job->model_dir, "first", (json_int_t)r.first,
-                  "iteration", (json_int_t)r.iteration, "seconds", r.seconds, "src_loss", (double)r.src_loss,
-                  "dst_loss", (double)r.dst_loss, "interrupted", (int)r.interrupted);
+        json_pack("{s:s, s:I, s:I, s:f, s:o, s:o, s:b}", "model", job->model_dir, "first", (json_int_t)r.first,
+                  "iteration", (json_int_t)r.iteration, "seconds", r.seconds, "src_loss", loss_of(&r, r.src_loss),
+                  "dst_loss", loss_of(&r, r.dst_loss), "interrupted", (int)r.interrupted);
     if (!call->result) return lk_fail(err, LK_ERR_MEMORY, "out of memory");
-    cli_say(call, "%s: iterations %lld to %lld in %.0f s; loss of src %.4f, of dst %.4f\n", job->model_dir,
-            (long long)r.first, (long long)r.iteration, r.seconds, (double)r.src_loss, (double)r.dst_loss);
+    say_losses(call, job->model_dir, &r);
     if (r.interrupted)
         return lk_fail(err, LK_ERR_INTERRUPTED, "stopped and saved at iteration %lld; the same command goes on",
                        (long long)r.iteration);
