@@ -3,7 +3,7 @@
  * how many layers run by plain kernels; samples per second when they alone are drawn, and how many times as many that is as
  * the steps need.
  *
- *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS full|host MIB [profile]
+ *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32 STEPS full|host MIB [profile]
  *
  * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. full, host: where Adam's
  * states lie. MIB: what the network may take of the device; 0: what it needs. Says on stderr by which library each layer
@@ -23,6 +23,9 @@ static void tell(lk_log_level level, const char *line, void *user) {
     fprintf(stderr, "%s\n", line);
     if (strstr(line, ": plain")) plain_layers++;
 }
+
+/* In the order of lk_nn_precision. */
+static const char *const precisions[] = {"f32", "bf16", "tf32", NULL};
 
 static int named(const char *const *names, const char *name) {
     for (int i = 0; names[i]; i++)
@@ -111,11 +114,11 @@ static bool run(char **argv, bool profile, lk_error *err) {
     int batch = atoi(argv[6]), count = atoi(argv[8]);
     lk_nn_options options = {.train = true,
                              .device = LK_NN_GPU,
-                             .precision = strcmp(argv[7], "f32") ? LK_NN_BF16 : LK_NN_F32,
+                             .precision = named(precisions, argv[7]),
                              .optimizer_memory = strcmp(argv[9], "host") ? LK_NN_STATES_FULL : LK_NN_STATES_HOST,
                              .memory = LK_MIB((size_t)atoi(argv[10]))};
-    if (c.arch < 0 || c.inner < 0 || batch < 1 || count < 1)
-        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, batch or number of steps");
+    if (c.arch < 0 || c.inner < 0 || options.precision < 0 || batch < 1 || count < 1)
+        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision, batch or number of steps");
     lk_swap_objective o = {0};
     if (!lk_nn_has_gpu(NULL, err) || !lk_swap_complete(&c, err)) return false;
     lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &o, 0), batch, err);
@@ -133,8 +136,9 @@ static bool run(char **argv, bool profile, lk_error *err) {
 int main(int argc, char **argv) {
     lk_error err = {0};
     if (argc < 11) {
-        fprintf(stderr, "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16 STEPS full|host MIB "
-                        "[profile]\n");
+        fprintf(stderr,
+                "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32 STEPS full|host "
+                "MIB [profile]\n");
         return 2;
     }
     lk_log_to(tell, NULL);

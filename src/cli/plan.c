@@ -13,9 +13,6 @@ typedef struct values {
     lk_swap_objective objective;
 } values;
 
-/* In the order of lk_nn_precision. */
-static const char *const precision_names[] = {"float32", "bfloat16", "auto", NULL};
-
 /* In the order of lk_nn_states. */
 static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
 
@@ -28,8 +25,8 @@ static const lk_option own[] = {
     {"device", 0, LK_OPT_FLAG, offsetof(values, device), NULL, 0, 0, NULL, NULL,
      "look for what is largest within the memory that this machine has free; with --gpu, that its GPU has free"},
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
-    {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, precision_names, "NUMBERS",
-     "numbers that layers multiply"},
+    {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, lk_nn_precision_names, "NUMBERS",
+     "numbers that layers multiply; what only a GPU has is float32 without --gpu"},
     {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25; host: in full, "
      "but with a GPU in the computer's memory"},

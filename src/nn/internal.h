@@ -156,7 +156,9 @@ struct lk_nn_exec {
     lk_nn_adam adam;
     float adam_rate; /* of this step, bias correction included */
     double forward_flops, step_flops, again_flops;
-    bool profile, narrow; /* narrow: multiplies in bfloat16 where it can */
+    bool profile;
+    int precision; /* the lk_nn_precision that the device makes of the one in the options */
+    bool narrow;   /* multiplies in bfloat16 where it can */
 };
 
 /* How an executor's device does it. All memory that nodes see lies on that device. */
@@ -164,8 +166,8 @@ typedef struct lk_backend {
     const char *name;
     bool (*open)(lk_nn_exec *e, lk_error *err);
     void (*close)(lk_nn_exec *e);
-    /* Is bfloat16 quick here? */
-    bool (*narrow_device)(void);
+    /* The lk_nn_precision that is had for the one in the options: never LK_NN_AUTO. */
+    int (*precision)(const lk_nn_exec *e);
     /* Marks the nodes that multiply bfloat16 numbers, and weights kept for that in a form of the backend's own. */
     void (*choose_narrow)(lk_nn_exec *e);
     /* The same for training in float32: weights in a form of the backend's own. NULL: there is none. */

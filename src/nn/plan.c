@@ -129,9 +129,10 @@ static char *seen(const lk_nn_exec *e, const lk_tensor *t, lk_error *err) {
     return NULL;
 }
 
-/* Numbers are averaged where they lie: names, values and layouts of all parameters must be the same everywhere. */
+/* Numbers are averaged where they lie: names, values and layouts of all parameters must be the same everywhere, and what
+ * layers multiply. */
 static bool peers_agree(const lk_nn_exec *e, lk_error *err) {
-    uint64_t sum = 0;
+    uint64_t sum = (uint64_t)e->precision;
     for (int i = 0; i < e->param_count; i++) {
         const lk_tensor *t = &e->g.tensors[e->params[i]];
         char *data = seen(e, t, err);
@@ -210,6 +211,13 @@ static const lk_backend *backend_of(int device) {
     return &lk_backend_cpu;
 }
 
+static void tell_precision(const lk_nn_exec *e) {
+    int wanted = e->options.precision;
+    if (wanted != LK_NN_AUTO && wanted != e->precision)
+        lk_log(LK_LOG_WARN, "%s is not for %s: layers multiply %s", lk_nn_precision_names[wanted],
+               e->backend == &lk_backend_cpu ? "the processor" : "this GPU", lk_nn_precision_names[e->precision]);
+}
+
 static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {
     if (!lk_nn_graph_ok(g, err)) return NULL;
     lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
@@ -226,6 +234,7 @@ static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool
     if (e->options.threads > 0) lk_set_threads(e->options.threads);
     bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || (keeps_to_memory(e, err) && take(e, err)));
     lk_set_threads(threads);
+    if (ok && !only_plan) tell_precision(e);
     if (ok) return e;
     lk_nn_free(e);
     return NULL;

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const lk_nn_precision_names[] = {"float32", "bfloat16", "tf32", "auto", NULL};
+
 typedef struct facts {
     bool exact;  /* must stay float32 */
     bool read;   /* a narrow layer reads it */
@@ -112,8 +114,8 @@ static void update_at_once(lk_nn_exec *e) {
 
 bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
-    e->narrow = e->options.precision == LK_NN_BF16 || (e->options.precision == LK_NN_AUTO && e->options.train &&
-                                                       (e->options.imagined || e->backend->narrow_device()));
+    e->precision = e->backend->precision(e);
+    e->narrow = e->precision == LK_NN_BF16;
     if (!e->narrow) {
         if (!e->options.train || !e->backend->choose_exact) return true;
         e->backend->choose_exact(e);

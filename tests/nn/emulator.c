@@ -1,8 +1,8 @@
 /* A GPU that is not there: what device.c, kernels.cu, cudnn.c and blas.c do, on the processor. With it the executor's
  * bookkeeping and the index arithmetic of every kernel are tested on machines without a GPU.
  *
- * "The libraries" take bfloat16 layers only, and of those with a float32 result only weight gradients, so that each way
- * through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. */
+ * "The libraries" take bfloat16 layers, of those with a float32 result only weight gradients, and TF32 ones, but no float32, so
+ * that each way through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. */
 #include "cuda/gpu.h"
 
 #include <stdlib.h>
@@ -170,7 +170,8 @@ bool lk_gpu_average_wait(lk_gpu *gpu, lk_error *err) {
 LK_GPU_KERNELS(KERNEL)
 
 lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
-    if (!key->half_in || (!key->half_out && key->pass != LK_GPU_BACK_WEIGHTS) || key->groups > 1) return NULL;
+    bool narrow = key->half_in && (key->half_out || key->pass == LK_GPU_BACK_WEIGHTS);
+    if ((!narrow && !key->tf32) || key->groups > 1) return NULL;
     for (lk_gpu_layer *l = gpu->layers; l; l = l->next)
         if (!memcmp(&l->key, key, sizeof *key)) return l;
     lk_gpu_layer *l = lk_alloc(1, sizeof *l, NULL);
@@ -183,14 +184,39 @@ lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
 size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer) { return 64 * (size_t)layer->key.stride; }
 const char *lk_gpu_layer_name(const lk_gpu_layer *layer) { return layer->key.dense ? "emulated dense" : "emulated"; }
 
+static void multiply(lk_gpu *gpu, lk_gpu_pass pass, const lk_conv_args *a, size_t count) {
+    if (pass == LK_GPU_FORWARD)
+        run_conv(gpu, a, count);
+    else if (pass == LK_GPU_BACK_DATA)
+        run_conv_back_data(gpu, a, count);
+    else
+        run_conv_back_weights(gpu, a, count);
+}
+
+/* A copy rounded to TF32: 10 bits of mantissa, to nearest. */
+static void *rounded(const void *data, lk_nn_shape s) {
+    size_t count = lk_nn_count(s);
+    uint32_t *bits = malloc(count * sizeof *bits);
+    if (!bits) abort();
+    memcpy(bits, data, count * sizeof *bits);
+    for (size_t i = 0; i < count; i++) bits[i] = (bits[i] + 0xfff + ((bits[i] >> 13) & 1)) & ~0x1fffu;
+    return bits;
+}
+
 static void run_layer(lk_gpu *gpu, const void *args, size_t count) {
     const layer_args *l = args;
-    if (l->layer->key.pass == LK_GPU_FORWARD)
-        run_conv(gpu, &l->conv, count);
-    else if (l->layer->key.pass == LK_GPU_BACK_DATA)
-        run_conv_back_data(gpu, &l->conv, count);
-    else
-        run_conv_back_weights(gpu, &l->conv, count);
+    lk_gpu_pass pass = l->layer->key.pass;
+    lk_conv_args a = l->conv;
+    if (!l->layer->key.tf32) {
+        multiply(gpu, pass, &a, count);
+        return;
+    }
+    void *copies[3] = {NULL};
+    if (pass != LK_GPU_BACK_DATA) copies[0] = a.x.data = rounded(a.x.data, a.xs);
+    if (pass != LK_GPU_BACK_WEIGHTS) copies[1] = a.w.data = rounded(a.w.data, a.ws);
+    if (pass != LK_GPU_FORWARD) copies[2] = a.y.data = rounded(a.y.data, a.ys);
+    multiply(gpu, pass, &a, count);
+    for (size_t i = 0; i < LK_COUNT(copies); i++) free(copies[i]);
 }
 
 bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,

@@ -170,8 +170,8 @@ static bool agrees(const trial *what, const lk_nn_exec *reference, int precision
         }
     double apart = distance(e, reference);
     bool ok = worst <= tolerance && apart <= tolerance;
-    printf("%-34s %s: losses within %.1e, parameters within %.1e after %d steps%s\n", what->name,
-           precision == LK_NN_F32 ? "float32 " : "bfloat16", worst, apart, steps_of(what), ok ? "" : ": WRONG");
+    printf("%-34s %-8s: losses within %.1e, parameters within %.1e after %d steps%s\n", what->name,
+           lk_nn_precision_names[precision], worst, apart, steps_of(what), ok ? "" : ": WRONG");
     lk_nn_free(e);
     return ok;
 }
@@ -185,6 +185,7 @@ static void steps_agree(void **state) {
         assert_in_range(lk_nn_loss_count(reference), 1, MOST_LOSSES);
         wrong += !agrees(&trials[k], reference, LK_NN_F32, 1e-3);
         wrong += !agrees(&trials[k], reference, LK_NN_BF16, 2e-2);
+        if (k == 0) wrong += !agrees(&trials[k], reference, LK_NN_TF32, 3e-3);
         lk_nn_free(reference);
     }
     assert_int_equal(wrong, 0);

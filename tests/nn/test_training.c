@@ -152,6 +152,17 @@ static void bfloat16_is_close(void **state) {
     lk_nn_free(n);
 }
 
+static void what_a_processor_lacks_is_float32(void **state) {
+    (void)state;
+    lk_nn_exec *want = trained(&(lk_nn_options){.train = true}, 1, 24, 1);
+    for (int precision = LK_NN_TF32; precision < LK_NN_AUTO; precision++) {
+        lk_nn_exec *e = trained(&(lk_nn_options){.train = true, .precision = precision}, 1, 24, 1);
+        for (int i = 0; i < lk_nn_param_count(e); i++) assert_true(difference(e, want, i, LK_NN_VALUE) == 0);
+        lk_nn_free(e);
+    }
+    lk_nn_free(want);
+}
+
 /* Twelve steps lower the losses as far as with full states: they are at least `least` of those; the optimizer takes less
  * than one of so many `parts` of its memory; and what is taken out of one network goes on in another to the same bits. */
 static void check_states_in(lk_nn_precision precision, lk_nn_states states, double least, size_t parts) {
@@ -228,9 +239,9 @@ static void threads_do_not_matter(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(a_plan_is_what_is_taken), cmocka_unit_test(bfloat16_is_close),
-                                       cmocka_unit_test(short_states_train_as_well),
-                                       cmocka_unit_test(factored_states_train_as_well),
-                                       cmocka_unit_test(threads_do_not_matter)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_plan_is_what_is_taken),           cmocka_unit_test(bfloat16_is_close),
+        cmocka_unit_test(what_a_processor_lacks_is_float32), cmocka_unit_test(short_states_train_as_well),
+        cmocka_unit_test(factored_states_train_as_well),     cmocka_unit_test(threads_do_not_matter)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,6 +137,12 @@ static bool read_exactly(const lk_nn_exec *e, const lk_node *n) {
     return false;
 }
 
+static int precision(const lk_nn_exec *e) {
+    int wanted = e->options.precision;
+    bool narrow = wanted == LK_NN_BF16 || (wanted == LK_NN_AUTO && e->options.train && lk_nn_has_bf16());
+    return narrow ? LK_NN_BF16 : LK_NN_F32;
+}
+
 static void choose_narrow(lk_nn_exec *e) {
     for (int i = 0; i < e->g.node_count; i++) {
         lk_node *n = &e->g.nodes[i];
@@ -196,7 +202,7 @@ const lk_backend lk_backend_cpu = {
     .name = "cpu",
     .open = lk_onednn_open,
     .close = lk_onednn_close,
-    .narrow_device = lk_nn_has_bf16,
+    .precision = precision,
     .choose_narrow = choose_narrow,
     .choose_exact = choose_exact,
     .any_type = any_type,

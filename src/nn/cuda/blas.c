@@ -17,7 +17,8 @@ static bool describe(lk_gpu_layer *l) {
     uint64_t n = (uint64_t)k->xs.n, in = (uint64_t)k->ws.c, out = (uint64_t)k->ws.n;
     cublasOperation_t plain = CUBLAS_OP_N, turned = CUBLAS_OP_T;
     cudaDataType_t from = type_of(k->half_in), to = type_of(k->half_out);
-    if (!ok(cublasLtMatmulDescCreate(&l->product, CUBLAS_COMPUTE_32F, CUDA_R_32F))) return false;
+    cublasComputeType_t how = k->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+    if (!ok(cublasLtMatmulDescCreate(&l->product, how, CUDA_R_32F))) return false;
     const cublasOperation_t *left = k->pass == LK_GPU_FORWARD ? &turned : &plain;
     const cublasOperation_t *right = k->pass == LK_GPU_BACK_WEIGHTS ? &turned : &plain;
     if (!ok(cublasLtMatmulDescSetAttribute(l->product, CUBLASLT_MATMUL_DESC_TRANSA, left, sizeof *left)) ||

@@ -186,7 +186,7 @@ static cudnnBackendDescriptor_t describe(lk_gpu *gpu, lk_gpu_layer *l, const lk_
 
 /* ---- Choosing -------------------------------------------------------------------------------------------- */
 
-/* Engines that round float32 to less are not exact. */
+/* Of float32, tensor cores multiply 10 bits of mantissa, and some engines round it to 16 bits altogether. */
 static bool acceptable(cudnnBackendDescriptor_t config, const lk_gpu_layer_key *k) {
     if (k->half_in) return true;
     cudnnBackendDescriptor_t engine = NULL;
@@ -198,7 +198,8 @@ static bool acceptable(cudnnBackendDescriptor_t config, const lk_gpu_layer_key *
               cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                        CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes) == CUDNN_STATUS_SUCCESS;
     for (int64_t i = 0; ok && i < count; i++)
-        ok = notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE && notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+        ok = (k->tf32 || notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE) &&
+             notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
     cudnnBackendDestroyDescriptor(engine);
     return ok;
 }

@@ -33,8 +33,9 @@ bool lk_gpu_ready(char *name, lk_error *err) {
 }
 
 bool lk_gpu_has_bf16(void) {
-    int major = 0;
-    return cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) == cudaSuccess && major >= 8;
+    int device = 0, major = 0;
+    return cudaGetDevice(&device) == cudaSuccess &&
+           cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device) == cudaSuccess && major >= 8;
 }
 
 size_t lk_gpu_used(void) {
@@ -67,7 +68,6 @@ static bool choose(int place, int processes, lk_error *err) {
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
     lk_gpu *g = choose(place, processes, err) ? lk_alloc(1, sizeof *g, err) : NULL;
     if (!g) return NULL;
-    g->half = lk_gpu_has_bf16();
     bool ok = lk_cuda_ok(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking), "open a stream", err) &&
               lk_cuda_ok(cudaEventCreateWithFlags(&g->mark, cudaEventDisableTiming), "make an event", err);
     if (ok &&
@@ -226,7 +226,6 @@ lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
     lk_gpu_layer *l = gpu->layers;
     while (l && memcmp(&l->key, key, sizeof *key)) l = l->next;
     if (l) return l->works ? l : NULL;
-    if (key->half_in && !gpu->half) return NULL;
     l = lk_alloc(1, sizeof *l, NULL);
     if (!l) return NULL;
     l->key = *key;

@@ -14,7 +14,6 @@ struct lk_gpu {
     cudaEvent_t mark;
     cudnnHandle_t cudnn;
     cublasLtHandle_t blas;
-    bool half; /* multiplies bfloat16 natively */
     lk_gpu_layer *layers;
     /* Of several processes. */
     cudaStream_t side;

@@ -604,6 +604,13 @@ static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
 
 /* ---- The backend ----------------------------------------------------------------------------------------- */
 
+/* A card that is imagined has everything. */
+static int precision(const lk_nn_exec *e) {
+    int wanted = e->options.precision;
+    if (wanted == LK_NN_AUTO) wanted = e->options.train ? LK_NN_BF16 : LK_NN_F32;
+    return e->options.imagined || lk_gpu_has_bf16() ? wanted : LK_NN_F32;
+}
+
 static bool any_type(const lk_nn_exec *e, const lk_node *n) {
     switch (n->op) {
     case LK_OP_ADD:
@@ -636,7 +643,7 @@ const lk_backend lk_backend_cuda = {
     .name = "cuda",
     .open = open_gpu,
     .close = close_gpu,
-    .narrow_device = lk_gpu_has_bf16,
+    .precision = precision,
     .choose_narrow = choose_narrow,
     .any_type = any_type,
     .prepare = prepare,

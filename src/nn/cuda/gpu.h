@@ -25,7 +25,7 @@ typedef struct lk_gpu lk_gpu; /* one device as one executor uses it: its stream,
 
 /* Is there a driver and a device? `name`: up to 80 bytes; may be NULL. */
 bool lk_gpu_ready(char *name, lk_error *err);
-bool lk_gpu_has_bf16(void);    /* does the device multiply bfloat16 natively? */
+bool lk_gpu_has_bf16(void);    /* does the device multiply bfloat16, and TF32, natively? Ampere's do, and later ones */
 size_t lk_gpu_used(void);      /* bytes of the device's memory that are taken, by anyone */
 size_t lk_gpu_left(int place); /* and that are not, of that process's device; 0: it has none */
 /* `place`: which of the processes of this machine asks, of how many; each wants a GPU of its own. */
@@ -71,7 +71,8 @@ typedef enum lk_gpu_pass { LK_GPU_FORWARD, LK_GPU_BACK_DATA, LK_GPU_BACK_WEIGHTS
 typedef struct lk_gpu_layer_key {
     lk_gpu_pass pass;
     int dense;
-    int half_in, half_out; /* what is multiplied is bfloat16, what comes out; float32 is exact, not TF32 */
+    int half_in, half_out; /* what is multiplied is bfloat16, what comes out; else float32 */
+    int tf32;              /* such float32 may be rounded to TF32 when it is multiplied; else it is exact */
     int bias, act;         /* forward: fused behind it */
     float alpha;
     lk_nn_shape xs, ws, ys; /* ws: [O, C/groups, KH, KW] */

@@ -56,6 +56,7 @@ static lk_gpu_layer_key key_of(const lk_nn_exec *e, const lk_node *n, const oper
     k.pass = o->pass;
     k.dense = n->op == LK_OP_DENSE || n->op == LK_OP_DENSE_BACK_DATA || n->op == LK_OP_DENSE_BACK_WEIGHTS;
     k.half_in = n->narrow;
+    k.tf32 = !n->narrow && e->precision == LK_NN_TF32;
     k.half_out = e->g.tensors[result_of(o)].narrow;
     if (o->pass == LK_GPU_FORWARD) {
         k.bias = o->bias >= 0;
@@ -120,8 +121,11 @@ static size_t chunks_of(lk_nn_shape s) {
 
 static void tell(const lk_node *n, const lk_gpu_layer_key *k, const layer_state *s) {
     lk_log(LK_LOG_DEBUG, "%s %s: %d→%d %d×%d/%d on %d×%d, batch %d: %s%s", lk_op_name(n->op),
-           k->half_in ? "bfloat16" : "float32", k->ws.c * k->groups, k->ws.n, k->ws.h, k->ws.w, k->stride, k->xs.h,
-           k->xs.w, k->xs.n, s->layer ? lk_gpu_layer_name(s->layer) : "plain", s->widens ? ", widened" : "");
+           lk_nn_precision_names[k->half_in ? LK_NN_BF16
+                                 : k->tf32  ? LK_NN_TF32
+                                            : LK_NN_F32],
+           k->ws.c * k->groups, k->ws.n, k->ws.h, k->ws.w, k->stride, k->xs.h, k->xs.w, k->xs.n,
+           s->layer ? lk_gpu_layer_name(s->layer) : "plain", s->widens ? ", widened" : "");
 }
 
 bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err) {
