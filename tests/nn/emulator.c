@@ -1,7 +1,7 @@
 /* A GPU that is not there: what device.c, kernels.cu, cudnn.c and blas.c do, on the processor. With it the executor's
  * bookkeeping and the index arithmetic of every kernel are tested on machines without a GPU.
  *
- * "The libraries" take bfloat16 layers, of those with a float32 result only weight gradients, and TF32 ones, but no float32, so
+ * "The libraries" take layers of 16 bits, of those with a float32 result only weight gradients, and TF32 ones, but no float32, so
  * that each way through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. */
 #include "cuda/gpu.h"
 
@@ -170,7 +170,7 @@ bool lk_gpu_average_wait(lk_gpu *gpu, lk_error *err) {
 LK_GPU_KERNELS(KERNEL)
 
 lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
-    bool narrow = key->half_in && (key->half_out || key->pass == LK_GPU_BACK_WEIGHTS);
+    bool narrow = key->in != LK_GPU_FLOAT32 && (key->out == key->in || key->pass == LK_GPU_BACK_WEIGHTS);
     if ((!narrow && !key->tf32) || key->groups > 1) return NULL;
     for (lk_gpu_layer *l = gpu->layers; l; l = l->next)
         if (!memcmp(&l->key, key, sizeof *key)) return l;
@@ -223,9 +223,9 @@ bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *
                       lk_error *err) {
     const lk_gpu_layer_key *k = &layer->key;
     layer_args a = {.layer = layer};
-    a.conv = (lk_conv_args){.x = {x, k->half_in},
-                            .w = {w, k->half_in},
-                            .y = {y, k->half_in},
+    a.conv = (lk_conv_args){.x = {x, k->in},
+                            .w = {w, k->in},
+                            .y = {y, k->in},
                             .bias = bias,
                             .xs = k->xs,
                             .ws = k->ws,
@@ -238,7 +238,7 @@ bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *
                             .act = k->act,
                             .alpha = k->alpha};
     lk_gpu_ref *result = k->pass == LK_GPU_FORWARD ? &a.conv.y : k->pass == LK_GPU_BACK_DATA ? &a.conv.x : &a.conv.w;
-    result->half = k->half_out;
+    result->kind = k->out;
     if (workspace) memset(workspace, 0x5a, lk_gpu_layer_workspace(layer));
     size_t count = lk_nn_count(k->pass == LK_GPU_FORWARD ? k->ys : k->pass == LK_GPU_BACK_DATA ? k->xs : k->ws);
     return run_or_record(gpu, run_layer, &a, sizeof a, count, err);

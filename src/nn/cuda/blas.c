@@ -8,7 +8,8 @@
 
 #define MOST_RESULTS 8
 
-static cudaDataType_t type_of(bool half) { return half ? CUDA_R_16BF : CUDA_R_32F; }
+static const cudaDataType_t types[] = {
+    [LK_GPU_FLOAT32] = CUDA_R_32F, [LK_GPU_BFLOAT16] = CUDA_R_16BF, [LK_GPU_FLOAT16] = CUDA_R_16F};
 
 static bool ok(cublasStatus_t status) { return status == CUBLAS_STATUS_SUCCESS; }
 
@@ -16,7 +17,7 @@ static bool describe(lk_gpu_layer *l) {
     const lk_gpu_layer_key *k = &l->key;
     uint64_t n = (uint64_t)k->xs.n, in = (uint64_t)k->ws.c, out = (uint64_t)k->ws.n;
     cublasOperation_t plain = CUBLAS_OP_N, turned = CUBLAS_OP_T;
-    cudaDataType_t from = type_of(k->half_in), to = type_of(k->half_out);
+    cudaDataType_t from = types[k->in], to = types[k->out];
     cublasComputeType_t how = k->tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
     if (!ok(cublasLtMatmulDescCreate(&l->product, how, CUDA_R_32F))) return false;
     const cublasOperation_t *left = k->pass == LK_GPU_FORWARD ? &turned : &plain;
@@ -119,8 +120,8 @@ bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *l, void *x, void *w, void *y, 
         return lk_fail(err, LK_ERR_UNSUPPORTED, "cuBLASLt failed in a dense layer (%s)",
                        cublasLtGetStatusString(status));
     if (k->pass != LK_GPU_FORWARD || (!k->bias && k->act == LK_NN_LINEAR)) return true;
-    lk_activation_args a = {.x = {y, k->half_out},
-                            .y = {y, k->half_out},
+    lk_activation_args a = {.x = {y, k->out},
+                            .y = {y, k->out},
                             .bias = bias,
                             .channels = (uint32_t)k->ys.c,
                             .act = k->act,

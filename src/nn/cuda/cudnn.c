@@ -51,11 +51,14 @@ void lk_cudnn_close_layer(lk_gpu_layer *l) {
 
 /* ---- Describing ------------------------------------------------------------------------------------------ */
 
-static cudnnBackendDescriptor_t tensor(lk_gpu_layer *l, int64_t id, lk_nn_shape s, bool half, bool inner) {
+static const cudnnDataType_t types[] = {
+    [LK_GPU_FLOAT32] = CUDNN_DATA_FLOAT, [LK_GPU_BFLOAT16] = CUDNN_DATA_BFLOAT16, [LK_GPU_FLOAT16] = CUDNN_DATA_HALF};
+
+static cudnnBackendDescriptor_t tensor(lk_gpu_layer *l, int64_t id, lk_nn_shape s, int kind, bool inner) {
     const int64_t dims[4] = {s.n, s.c, s.h, s.w};
     const int64_t strides[4] = {(int64_t)s.c * s.h * s.w, 1, (int64_t)s.c * s.w, s.c};
     cudnnBackendDescriptor_t d = part(l, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
-    bool ok = d && set_type(d, CUDNN_ATTR_TENSOR_DATA_TYPE, half ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT) &&
+    bool ok = d && set_type(d, CUDNN_ATTR_TENSOR_DATA_TYPE, types[kind]) &&
               set(d, CUDNN_ATTR_TENSOR_DIMENSIONS, CUDNN_TYPE_INT64, 4, dims) &&
               set(d, CUDNN_ATTR_TENSOR_STRIDES, CUDNN_TYPE_INT64, 4, strides) &&
               set_int(d, CUDNN_ATTR_TENSOR_UNIQUE_ID, id) && set_int(d, CUDNN_ATTR_TENSOR_BYTE_ALIGNMENT, 16) &&
@@ -159,16 +162,16 @@ static cudnnBackendDescriptor_t pointwise(lk_gpu_layer *l, cudnnBackendDescripto
 static cudnnBackendDescriptor_t describe(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_layer_key *k) {
     bool fwd = k->pass == LK_GPU_FORWARD, data = k->pass == LK_GPU_BACK_DATA, weights = k->pass == LK_GPU_BACK_WEIGHTS;
     bool bias = l->fused && k->bias, act = l->fused && k->act != LK_NN_LINEAR;
-    cudnnBackendDescriptor_t x = tensor(l, ID_X, k->xs, data ? k->half_out : k->half_in, false);
-    cudnnBackendDescriptor_t w = tensor(l, ID_W, k->ws, weights ? k->half_out : k->half_in, false);
-    cudnnBackendDescriptor_t y = tensor(l, ID_Y, k->ys, fwd ? k->half_out : k->half_in, false);
-    cudnnBackendDescriptor_t sum = bias || act ? tensor(l, ID_SUM, k->ys, false, true) : y;
+    cudnnBackendDescriptor_t x = tensor(l, ID_X, k->xs, data ? k->out : k->in, false);
+    cudnnBackendDescriptor_t w = tensor(l, ID_W, k->ws, weights ? k->out : k->in, false);
+    cudnnBackendDescriptor_t y = tensor(l, ID_Y, k->ys, fwd ? k->out : k->in, false);
+    cudnnBackendDescriptor_t sum = bias || act ? tensor(l, ID_SUM, k->ys, LK_GPU_FLOAT32, true) : y;
     cudnnBackendDescriptor_t ops[3] = {convolution(l, k, x, w, sum)};
     int count = 1;
     if (bias) {
         lk_nn_shape each = {1, k->ys.c, 1, 1};
-        cudnnBackendDescriptor_t b = tensor(l, ID_BIAS, each, false, false);
-        cudnnBackendDescriptor_t biased = act ? tensor(l, ID_BIASED, k->ys, false, true) : y;
+        cudnnBackendDescriptor_t b = tensor(l, ID_BIAS, each, LK_GPU_FLOAT32, false);
+        cudnnBackendDescriptor_t biased = act ? tensor(l, ID_BIASED, k->ys, LK_GPU_FLOAT32, true) : y;
         ops[count++] = b ? pointwise(l, sum, b, biased) : NULL;
         sum = biased;
     }
@@ -188,7 +191,7 @@ static cudnnBackendDescriptor_t describe(lk_gpu *gpu, lk_gpu_layer *l, const lk_
 
 /* Of float32, tensor cores multiply 10 bits of mantissa, and some engines round it to 16 bits altogether. */
 static bool acceptable(cudnnBackendDescriptor_t config, const lk_gpu_layer_key *k) {
-    if (k->half_in) return true;
+    if (k->in != LK_GPU_FLOAT32) return true;
     cudnnBackendDescriptor_t engine = NULL;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS) return false;
     int64_t count = 0;
@@ -255,8 +258,8 @@ static lk_gpu_layer_key padded_key(const lk_gpu_layer_key *key) {
 
 static size_t padded_bytes(const lk_gpu_layer *l) {
     lk_gpu_layer_key k = padded_key(&l->key);
-    bool half = k.pass == LK_GPU_BACK_DATA ? k.half_out : k.half_in;
-    return (lk_nn_count(k.xs) * (half ? 2 : 4) + 255) / 256 * 256;
+    int kind = k.pass == LK_GPU_BACK_DATA ? k.out : k.in;
+    return (lk_nn_count(k.xs) * (kind == LK_GPU_FLOAT32 ? 4 : 2) + 255) / 256 * 256;
 }
 
 typedef struct timing {
@@ -350,15 +353,11 @@ bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer) {
 static bool pad_or_cut(lk_gpu *gpu, const lk_gpu_layer *l, void *x, void *larger, lk_error *err) {
     const lk_gpu_layer_key *k = &l->key;
     lk_nn_shape t = padded_key(k).xs;
-    lk_pad_args a = {.x = {x, k->half_in},
-                     .y = {larger, k->half_in},
-                     .s = k->xs,
-                     .t = t,
-                     .top = (uint32_t)k->top,
-                     .left = (uint32_t)k->left};
+    lk_pad_args a = {
+        .x = {x, k->in}, .y = {larger, k->in}, .s = k->xs, .t = t, .top = (uint32_t)k->top, .left = (uint32_t)k->left};
     if (k->pass == LK_GPU_BACK_DATA) /* indices wrap around: a negative padding cuts */
-        a = (lk_pad_args){.x = {larger, k->half_out},
-                          .y = {x, k->half_out},
+        a = (lk_pad_args){.x = {larger, k->out},
+                          .y = {x, k->out},
                           .s = t,
                           .t = k->xs,
                           .top = 0u - (uint32_t)k->top,
@@ -391,8 +390,8 @@ bool lk_cudnn_run_layer(lk_gpu *gpu, lk_gpu_layer *l, void *x, void *w, void *y,
     if (!execute(gpu, l, larger, w, y, bias, own, err)) return false;
     if (l->padded && data) return pad_or_cut(gpu, l, x, larger, err);
     if (!fwd || l->fused || (!k->bias && k->act == LK_NN_LINEAR)) return true;
-    lk_activation_args a = {.x = {y, k->half_out},
-                            .y = {y, k->half_out},
+    lk_activation_args a = {.x = {y, k->out},
+                            .y = {y, k->out},
                             .bias = bias,
                             .channels = (uint32_t)k->ys.c,
                             .act = k->act,

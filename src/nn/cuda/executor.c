@@ -76,7 +76,8 @@ static bool adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
                       .m = (float *)(void *)p->moment1,
                       .v = (float *)(void *)p->moment2,
                       .g = ref(e, n->in[1]),
-                      .half = s->shadow[n->in[0]],
+                      .copy = s->shadow[n->in[0]],
+                      .kind = lk_gpu_narrow_kind(e),
                       .step = (const lk_gpu_step *)(const void *)s->numbers};
     return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
 }
@@ -194,7 +195,7 @@ static bool prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err) {
 static bool gaussian(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_nn_shape s = lk_gpu_shape(e, n->in[0]), t = lk_gpu_shape(e, n->out[0]);
     int radius = n->a.i[0], before = n->a.i[1] ? radius : n->op == LK_OP_GAUSSIAN ? 0 : 2 * radius;
-    lk_gpu_ref between = {scratch_floats(e, n), 0};
+    lk_gpu_ref between = {scratch_floats(e, n), LK_GPU_FLOAT32};
     lk_filter_args rows = {ref(e, n->in[0]), between,       n->state, (uint32_t)s.w,
                            (uint32_t)t.w,    (uint32_t)s.c, radius,   before};
     lk_filter_args columns = {between,       ref(e, n->out[0]),     n->state, (uint32_t)s.h,
@@ -279,7 +280,7 @@ static bool sum_groups(lk_nn_exec *e, lk_gpu_ref x, size_t groups, size_t length
 static bool dssim(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_dssim_args a = dssim_args(e, n);
     size_t valid = lk_nn_count(valid_of(a.s)), each = valid / (size_t)a.s.n;
-    lk_gpu_ref terms = {a.terms, 0};
+    lk_gpu_ref terms = {a.terms, LK_GPU_FLOAT32};
     return lk_gpu_dssim_rows(gpu_of(e), &a, lk_nn_count(rows_of(a.s)), err) &&
            lk_gpu_dssim(gpu_of(e), &a, valid, err) &&
            sum_groups(e, terms, (size_t)a.s.n, each, a.terms + valid, NULL, n->out[0], -0.5f / (float)each, 0.5f, err);
@@ -430,7 +431,7 @@ static void release_node(lk_nn_exec *e, lk_node *n) {
     n->state = NULL;
 }
 
-/* Weights that a bfloat16 layer multiplies get a copy in it. */
+/* Weights that a layer multiplies in 16 bits get a copy in those. */
 static bool wants_shadow(const lk_node *n) {
     return n->narrow && lk_gpu_is_layer(n->op) && n->op != LK_OP_CONV_BACK_WEIGHTS && n->op != LK_OP_DENSE_BACK_WEIGHTS;
 }
@@ -450,7 +451,7 @@ static bool bind(lk_nn_exec *e, lk_node *n, lk_error *err) {
     if (!wants_shadow(n) || s->shadow[n->in[1]]) return true;
     size_t count = count_of(e, n->in[1]);
     s->shadow[n->in[1]] = lk_gpu_allocate(count * sizeof(uint16_t), err);
-    lk_copy_args a = {.x = ref(e, n->in[1]), .y = {s->shadow[n->in[1]], 1}};
+    lk_copy_args a = {.x = ref(e, n->in[1]), .y = {s->shadow[n->in[1]], lk_gpu_narrow_kind(e)}};
     return a.y.data && lk_gpu_copy(s->gpu, &a, count, err);
 }
 
@@ -523,7 +524,7 @@ static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *v
     reorder(t->shape, values, last, true);
     bool ok = lk_gpu_upload(s->gpu, data, last, count * sizeof(float), NULL);
     uint16_t *shadow = data == t->data ? s->shadow[t - e->g.tensors] : NULL;
-    lk_copy_args a = {.x = {data, 0}, .y = {shadow, 1}};
+    lk_copy_args a = {.x = {data, LK_GPU_FLOAT32}, .y = {shadow, lk_gpu_narrow_kind(e)}};
     if (ok && shadow) ok = lk_gpu_copy(s->gpu, &a, count, NULL);
     ok = lk_gpu_wait(s->gpu, NULL) && ok;
     free(last);

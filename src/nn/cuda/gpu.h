@@ -3,7 +3,7 @@
  *   executor.c   the backend's table: which kernels each operator runs, and on what memory
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
  *   samples.c    training samples, drawn into the inputs
- *   points*.h    what our own kernels compute; kernels.cu makes kernels of it
+ *   points*.h    what our own kernels compute; kernels.cu makes kernels of it; numbers.h: how numbers lie in memory
  *   device.c     memory, streams, captured steps, by the CUDA runtime
  *   nccl.c       averages over several GPUs
  *   cudnn.c, blas.c   the libraries of layers
@@ -71,9 +71,9 @@ typedef enum lk_gpu_pass { LK_GPU_FORWARD, LK_GPU_BACK_DATA, LK_GPU_BACK_WEIGHTS
 typedef struct lk_gpu_layer_key {
     lk_gpu_pass pass;
     int dense;
-    int half_in, half_out; /* what is multiplied is bfloat16, what comes out; else float32 */
-    int tf32;              /* such float32 may be rounded to TF32 when it is multiplied; else it is exact */
-    int bias, act;         /* forward: fused behind it */
+    int in, out;   /* what kind of numbers is multiplied, what comes out */
+    int tf32;      /* float32 may be rounded to TF32 when it is multiplied; else it is exact */
+    int bias, act; /* forward: fused behind it */
     float alpha;
     lk_nn_shape xs, ws, ys; /* ws: [O, C/groups, KH, KW] */
     int stride, dilation, groups, top, bottom, left, right;
@@ -99,7 +99,7 @@ typedef struct lk_gpu_sheet {
 typedef struct lk_gpu_state {
     lk_gpu *gpu;       /* NULL: imagined, and only planned for */
     int tensor_count;  /* of the arrays below: all tensors but scratch memory */
-    uint16_t **shadow; /* of each tensor of weights that a bfloat16 layer multiplies: the same in bfloat16; or NULL */
+    uint16_t **shadow; /* of each tensor of weights that a layer multiplies in 16 bits: the same in those; or NULL */
     float **host;      /* of each input and output: pinned memory, taken when asked for */
     bool *stale;       /* of each output: not yet copied since the last run */
     bool *drawn;       /* of each input: what it holds was drawn there; `host` is older */
@@ -111,8 +111,16 @@ typedef struct lk_gpu_state {
 
 static inline lk_gpu_state *lk_gpu_state_of(const lk_nn_exec *e) { return (lk_gpu_state *)e->backend_state; }
 static inline lk_nn_shape lk_gpu_shape(const lk_nn_exec *e, int t) { return e->g.tensors[t].shape; }
+/* Numbers of 16 bits are all of this kind. */
+static inline int lk_gpu_narrow_kind(const lk_nn_exec *e) {
+    (void)e;
+    return LK_GPU_BFLOAT16;
+}
+static inline int lk_gpu_kind_of(const lk_nn_exec *e, bool narrow) {
+    return narrow ? lk_gpu_narrow_kind(e) : LK_GPU_FLOAT32;
+}
 static inline lk_gpu_ref lk_gpu_ref_of(const lk_nn_exec *e, int t) {
-    lk_gpu_ref r = {e->g.tensors[t].data, e->g.tensors[t].narrow};
+    lk_gpu_ref r = {e->g.tensors[t].data, lk_gpu_kind_of(e, e->g.tensors[t].narrow)};
     return r;
 }
 static inline float *lk_gpu_data(const lk_nn_exec *e, int t) { return (float *)(void *)e->g.tensors[t].data; }
@@ -129,7 +137,7 @@ void lk_gpu_sheet_free(lk_gpu_sheet *s);
 bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_run_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_is_layer(lk_op op);
-/* Do the libraries take this layer in bfloat16? */
+/* Do the libraries take this layer in 16 bits? */
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
 
 extern const lk_backend lk_backend_cuda;

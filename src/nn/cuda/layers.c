@@ -35,7 +35,7 @@ static operands operands_of(const lk_node *n) {
 /* The node's own memory: a result to be widened, the partial sums of the bias gradient, the libraries' workspace. */
 typedef struct layer_state {
     lk_gpu_layer *layer; /* NULL: the plain kernels */
-    bool widens;         /* the library gives bfloat16 where float32 is wanted */
+    bool widens;         /* the library gives 16 bits where float32 is wanted */
     size_t narrow, parts, workspace;
 } layer_state;
 
@@ -55,9 +55,9 @@ static lk_gpu_layer_key key_of(const lk_nn_exec *e, const lk_node *n, const oper
     const lk_nn_conv_options *c = &n->a.conv;
     k.pass = o->pass;
     k.dense = n->op == LK_OP_DENSE || n->op == LK_OP_DENSE_BACK_DATA || n->op == LK_OP_DENSE_BACK_WEIGHTS;
-    k.half_in = n->narrow;
+    k.in = lk_gpu_kind_of(e, n->narrow);
     k.tf32 = !n->narrow && e->precision == LK_NN_TF32;
-    k.half_out = e->g.tensors[result_of(o)].narrow;
+    k.out = lk_gpu_kind_of(e, e->g.tensors[result_of(o)].narrow);
     if (o->pass == LK_GPU_FORWARD) {
         k.bias = o->bias >= 0;
         k.act = c->act;
@@ -83,15 +83,15 @@ static bool aligned(const lk_nn_exec *e, int t) {
     return numbers * lk_number_bytes(&e->g.tensors[t]) % 16 == 0;
 }
 
-/* The library's way to compute a layer, or NULL; `widens`: it gives bfloat16 where float32 is wanted. */
+/* The library's way to compute a layer, or NULL; `widens`: it gives 16 bits where float32 is wanted. */
 static lk_gpu_layer *find(const lk_nn_exec *e, const lk_node *n, const operands *o, lk_gpu_layer_key *key,
                           bool *widens) {
     lk_gpu *gpu = lk_gpu_state_of(e)->gpu;
     *widens = false;
     if (n->op == LK_OP_CONV_TRANSPOSED || !aligned(e, o->x) || !aligned(e, o->y)) return NULL;
     lk_gpu_layer *layer = lk_gpu_layer_find(gpu, key);
-    if (layer || !key->half_in || key->half_out) return layer;
-    key->half_out = 1;
+    if (layer || key->in == key->out) return layer;
+    key->out = key->in;
     layer = lk_gpu_layer_find(gpu, key);
     *widens = layer != NULL;
     return layer;
@@ -109,8 +109,8 @@ bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n) {
     if (is_imagined(e)) return n->op != LK_OP_CONV_TRANSPOSED && aligned(e, o.x) && aligned(e, o.y);
     lk_gpu_layer_key key = key_of(e, n, &o);
     bool widens;
-    key.half_in = 1;
-    key.half_out = o.pass != LK_GPU_BACK_WEIGHTS;
+    key.in = lk_gpu_narrow_kind(e);
+    key.out = lk_gpu_kind_of(e, o.pass != LK_GPU_BACK_WEIGHTS);
     return find(e, n, &o, &key, &widens) != NULL;
 }
 
@@ -119,11 +119,13 @@ static size_t chunks_of(lk_nn_shape s) {
     return (rows + LK_GPU_ROWS - 1) / LK_GPU_ROWS;
 }
 
+static const char *name_of(const lk_gpu_layer_key *k) {
+    static const int precisions[] = {[LK_GPU_FLOAT32] = LK_NN_F32, [LK_GPU_BFLOAT16] = LK_NN_BF16};
+    return lk_nn_precision_names[k->tf32 ? LK_NN_TF32 : precisions[k->in]];
+}
+
 static void tell(const lk_node *n, const lk_gpu_layer_key *k, const layer_state *s) {
-    lk_log(LK_LOG_DEBUG, "%s %s: %d→%d %d×%d/%d on %d×%d, batch %d: %s%s", lk_op_name(n->op),
-           lk_nn_precision_names[k->half_in ? LK_NN_BF16
-                                 : k->tf32  ? LK_NN_TF32
-                                            : LK_NN_F32],
+    lk_log(LK_LOG_DEBUG, "%s %s: %d→%d %d×%d/%d on %d×%d, batch %d: %s%s", lk_op_name(n->op), name_of(k),
            k->ws.c * k->groups, k->ws.n, k->ws.h, k->ws.w, k->stride, k->xs.h, k->xs.w, k->xs.n,
            s->layer ? lk_gpu_layer_name(s->layer) : "plain", s->widens ? ", widened" : "");
 }
@@ -188,7 +190,8 @@ static bool by_library(lk_nn_exec *e, lk_node *n, const operands *o, lk_error *e
     if (!lk_gpu_layer_run(g->gpu, s->layer, x, w, y, bias, scratch ? scratch + s->workspace : NULL, err)) return false;
     if (!s->widens) return true;
     size_t count = lk_nn_count(lk_gpu_shape(e, result_of(o)));
-    lk_copy_args a = {.x = {*result, 1}, .y = lk_gpu_ref_of(e, result_of(o)), .count = (uint32_t)count};
+    lk_copy_args a = {
+        .x = {*result, lk_gpu_narrow_kind(e)}, .y = lk_gpu_ref_of(e, result_of(o)), .count = (uint32_t)count};
     return lk_gpu_copy(g->gpu, &a, count, err);
 }
 

@@ -3,56 +3,19 @@
  * with the operators of nn/cpu and with PyTorch; no point reads what another point of the same kernel writes, so the
  * order in which they run does not matter.
  *
- * Tensors are channels-last, float32 or bfloat16; sums are float32. Counts and indices fit 32 bits: no tensor has more
- * than 2^31 numbers. */
+ * Tensors are channels-last, float32 or of 16 bits (numbers.h); sums are float32. Counts and indices fit 32 bits: no
+ * tensor has more than 2^31 numbers. */
 #ifndef LIKENESS_NN_CUDA_POINTS_H
 #define LIKENESS_NN_CUDA_POINTS_H
 
 #include <float.h>
 #include <math.h>
 #include <stdint.h>
-#include <string.h>
 
 #include "likeness/nn.h"
-
-#ifdef __CUDACC__
-#define LK_POINT static __host__ __device__ __forceinline__
-#else
-#define LK_POINT static inline __attribute__((unused))
-#endif
+#include "numbers.h"
 
 /* ---- Memory ---------------------------------------------------------------------------------------------- */
-
-typedef struct lk_gpu_ref {
-    void *data;
-    int half; /* bfloat16 */
-} lk_gpu_ref;
-
-LK_POINT float lk_from_half(uint16_t h) {
-    uint32_t bits = (uint32_t)h << 16;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f;
-}
-
-/* Round to nearest, ties to even; NaN stays NaN. */
-LK_POINT uint16_t lk_to_half(float f) {
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    if ((bits & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((bits >> 16) | 0x40u);
-    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1)) >> 16);
-}
-
-LK_POINT float lk_get(lk_gpu_ref r, size_t i) {
-    return r.half ? lk_from_half(((const uint16_t *)r.data)[i]) : ((const float *)r.data)[i];
-}
-
-LK_POINT void lk_put(lk_gpu_ref r, size_t i, float v) {
-    if (r.half)
-        ((uint16_t *)r.data)[i] = lk_to_half(v);
-    else
-        ((float *)r.data)[i] = v;
-}
 
 LK_POINT size_t lk_numbers_of(lk_nn_shape s) { return (size_t)s.n * (size_t)s.c * (size_t)s.h * (size_t)s.w; }
 
@@ -237,7 +200,8 @@ typedef struct lk_gpu_step {
 typedef struct lk_adam_args {
     float *p, *m, *v;
     lk_gpu_ref g;
-    uint16_t *half; /* the parameter in bfloat16 as well, or NULL */
+    uint16_t *copy; /* the parameter in 16 bits as well, or NULL */
+    int kind;       /* of that */
     const lk_gpu_step *step;
 } lk_adam_args;
 LK_POINT void lk_adam_point(const lk_adam_args *a, uint32_t i) {
@@ -249,7 +213,7 @@ LK_POINT void lk_adam_point(const lk_adam_args *a, uint32_t i) {
     a->m[i] = m;
     a->v[i] = v;
     a->p[i] = p;
-    if (a->half) a->half[i] = lk_to_half(p);
+    if (a->copy) a->copy[i] = lk_to_16_bits(a->kind, p);
 }
 
 /* ---- Moving numbers -------------------------------------------------------------------------------------- */
