@@ -3,7 +3,7 @@
  * how many layers run by plain kernels; samples per second when they alone are drawn, and how many times as many that is as
  * the steps need.
  *
- *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32 STEPS full|host MIB [profile]
+ *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS full|host MIB [profile]
  *
  * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. full, host: where Adam's
  * states lie. MIB: what the network may take of the device; 0: what it needs. Says on stderr by which library each layer
@@ -25,7 +25,7 @@ static void tell(lk_log_level level, const char *line, void *user) {
 }
 
 /* In the order of lk_nn_precision. */
-static const char *const precisions[] = {"f32", "bf16", "tf32", NULL};
+static const char *const precisions[] = {"f32", "bf16", "tf32", "f16", NULL};
 
 static int named(const char *const *names, const char *name) {
     for (int i = 0; names[i]; i++)
@@ -137,7 +137,7 @@ int main(int argc, char **argv) {
     lk_error err = {0};
     if (argc < 11) {
         fprintf(stderr,
-                "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32 STEPS full|host "
+                "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS full|host "
                 "MIB [profile]\n");
         return 2;
     }

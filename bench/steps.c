@@ -101,7 +101,7 @@ static void tell_memory(const lk_nn_memory *m, json_t *out) {
 
 static bool run(const json_t *in, json_t *out, lk_error *err) {
     /* In the order of lk_nn_precision. */
-    static const char *const precisions[] = {"f32", "bf16", "tf32", "auto", NULL};
+    static const char *const precisions[] = {"f32", "bf16", "tf32", "f16", "auto", NULL};
     static const char *const states[] = {"full", "short", "factored", "host", NULL};
     lk_swap_config c = {.arch = named(lk_arch_names, text(in, "model", "sae")),
                         .inner = named(lk_sae_inner_names, text(in, "inner", "df")),

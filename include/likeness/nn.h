@@ -159,15 +159,17 @@ bool lk_nn_peers_broadcast(lk_nn_peers *peers, void *data, size_t size, lk_error
 /* ---- Plan ------------------------------------------------------------------------------------------------ */
 
 /* Which numbers convolutions and dense layers multiply. Sums, losses, the parameters themselves and Adam are float32 in
- * all; with bfloat16 the layers see parameters and activations rounded to it, and activations are kept so. What a device
- * does not have it replaces by what comes next to it, and the log says so. */
+ * all; with bfloat16 and float16 the layers see parameters and activations rounded to it, and activations are kept so. What a
+ * device does not have it replaces, and the log says so: bfloat16 by float16 on a GPU before Ampere, all else by float32. */
 typedef enum lk_nn_precision {
     LK_NN_F32,
     LK_NN_BF16,
-    LK_NN_TF32, /* float32 rounded to 10 bits of mantissa as it is multiplied; a GPU's, on others float32 */
-    LK_NN_AUTO, /* bfloat16 for training where the device multiplies it natively, else float32 */
+    LK_NN_TF32, /* float32 rounded to 10 bits of mantissa as it is multiplied; a GPU's */
+    LK_NN_F16,  /* a GPU's; in training the losses are scaled (docs/gpu.md) */
+    LK_NN_AUTO, /* for training on a GPU, and on a processor that multiplies it natively, as bfloat16; else float32 */
 } lk_nn_precision;
-extern const char *const lk_nn_precision_names[]; /* in that order: "float32", "bfloat16", "tf32", "auto", NULL */
+extern const char
+    *const lk_nn_precision_names[]; /* in that order: "float32", "bfloat16", "tf32", "float16", "auto", NULL */
 /* Does this processor multiply bfloat16 natively (AVX-512 BF16 or AMX)? */
 bool lk_nn_has_bf16(void);
 

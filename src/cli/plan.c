@@ -72,7 +72,7 @@ static void say_beside(const cli_call *call, const lk_train_needs *n) {
 
 static void say_of_card(const cli_call *call, const lk_train_needs *n) {
     const lk_nn_memory *m = &n->network;
-    say_line(call, "weights", m->weights, "and, in bfloat16, a copy of most");
+    say_line(call, "weights", m->weights, "and, in 16 bits, a copy of most");
     if (!m->host) say_line(call, "optimizer", m->optimizer, "Adam's two moments of each weight");
     say_line(call, "activations", m->activations, "and gradients; what never lives together shares memory");
     say_line(call, "workspace", m->workspace, "of the layers while they run, as far as can be told without the card");

@@ -66,7 +66,7 @@ typedef enum lk_op {
     LK_OP_ADAM,             /* parameter, gradient; changes the parameter */
     LK_OP_REDUCE_START,     /* begin to average a tensor over all processes, where it lies */
     LK_OP_REDUCE_WAIT,      /* the average is there */
-    LK_OP_CONVERT,          /* between float32 and bfloat16 */
+    LK_OP_CONVERT,          /* between float32 and 16 bits */
     LK_OP_COUNT,
 } lk_op;
 
@@ -85,7 +85,7 @@ typedef struct lk_tensor {
 
     /* From here on: of the executor. */
     bool needs_gradient, pinned, scratch;
-    bool narrow;   /* bfloat16 */
+    bool narrow;   /* of 16 bits: bfloat16, or the device's float16 */
     uint8_t tiled; /* weights, and their gradients, in the backend's blocks of matrices: how, 0: not */
     bool whole;    /* such weights are float32 numbers, not their two halves */
     size_t bytes;
@@ -116,7 +116,7 @@ typedef struct lk_node {
     void *state;    /* the backend's own */
     size_t scratch; /* bytes that the node needs while it runs */
     int scratch_tensor;
-    bool narrow;    /* multiplies in bfloat16 */
+    bool narrow;    /* multiplies numbers of 16 bits */
     int weights;    /* of a layer: their tensor */
     bool again;     /* computes once more what was computed in the forward pass */
     bool updates;   /* the weights' gradient is not kept but applied at once */
@@ -158,7 +158,7 @@ struct lk_nn_exec {
     double forward_flops, step_flops, again_flops;
     bool profile;
     int precision; /* the lk_nn_precision that the device makes of the one in the options */
-    bool narrow;   /* multiplies in bfloat16 where it can */
+    bool narrow;   /* multiplies numbers of 16 bits where it can */
 };
 
 /* How an executor's device does it. All memory that nodes see lies on that device. */
@@ -168,7 +168,7 @@ typedef struct lk_backend {
     void (*close)(lk_nn_exec *e);
     /* The lk_nn_precision that is had for the one in the options: never LK_NN_AUTO. */
     int (*precision)(const lk_nn_exec *e);
-    /* Marks the nodes that multiply bfloat16 numbers, and weights kept for that in a form of the backend's own. */
+    /* Marks the nodes that multiply numbers of 16 bits, and weights kept for that in a form of the backend's own. */
     void (*choose_narrow)(lk_nn_exec *e);
     /* The same for training in float32: weights in a form of the backend's own. NULL: there is none. */
     void (*choose_exact)(lk_nn_exec *e);
@@ -242,7 +242,7 @@ int lk_peers_place(const lk_nn_peers *p);
 /* Fails, with a sentence, unless every process brings the same number. */
 bool lk_peers_agree(lk_nn_peers *p, uint64_t number, lk_error *err);
 
-/* types.c: which tensors are bfloat16; conversions are inserted where they meet float32. */
+/* types.c: which tensors are of 16 bits; conversions are inserted where they meet float32. */
 bool lk_assign_types(lk_nn_exec *e, lk_error *err);
 
 /* params.c */

@@ -1,6 +1,6 @@
-/* Mixed precision: which tensors are bfloat16, decided after differentiation.
+/* Mixed precision: which tensors are of 16 bits (bfloat16, on some GPUs float16), decided after differentiation.
  *
- * Convolutions and dense layers multiply bfloat16 and add in float32. Between them, what only moves or combines numbers keeps
+ * Convolutions and dense layers multiply those and add in float32. Between them, what only moves or combines numbers keeps
  * the type it is given. Everything else (losses, filters, parameters, their gradients and moments, inputs and outputs) is
  * float32; a conversion stands where a layer reads such a tensor. */
 #include "internal.h"
@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const lk_nn_precision_names[] = {"float32", "bfloat16", "tf32", "auto", NULL};
+const char *const lk_nn_precision_names[] = {"float32", "bfloat16", "tf32", "float16", "auto", NULL};
 
 typedef struct facts {
     bool exact;  /* must stay float32 */
     bool read;   /* a narrow layer reads it */
-    int convert; /* its bfloat16 copy, or −1 */
+    int convert; /* its copy in 16 bits, or −1 */
 } facts;
 
 static bool back_weights(lk_op op) { return op == LK_OP_CONV_BACK_WEIGHTS || op == LK_OP_DENSE_BACK_WEIGHTS; }
@@ -56,7 +56,7 @@ static void assign(lk_nn_exec *e, const facts *f, const bool *any) {
     for (int i = 0; i < g->tensor_count; i++) g->tensors[i].narrow = g->tensors[lk_root(g, i)].narrow;
 }
 
-/* The bfloat16 copy of a float32 tensor; its node is written to *to when it is new. */
+/* The copy of a float32 tensor in 16 bits; its node is written to *to when it is new. */
 static int converted(lk_nn_graph *g, facts *f, int t, lk_node *to, int *count) {
     if (f[t].convert >= 0) return f[t].convert;
     int copy = lk_graph_tensor(g, LK_VALUE, g->tensors[t].shape);
@@ -115,7 +115,7 @@ static void update_at_once(lk_nn_exec *e) {
 bool lk_assign_types(lk_nn_exec *e, lk_error *err) {
     lk_nn_graph *g = &e->g;
     e->precision = e->backend->precision(e);
-    e->narrow = e->precision == LK_NN_BF16;
+    e->narrow = e->precision == LK_NN_BF16 || e->precision == LK_NN_F16;
     if (!e->narrow) {
         if (!e->options.train || !e->backend->choose_exact) return true;
         e->backend->choose_exact(e);

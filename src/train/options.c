@@ -39,8 +39,8 @@ const lk_option lk_train_option_table[] = {
     {"settle", 0, LK_OPT_DURATION, AT(settle), "0", 0, 1e9, NULL, "TIME",
      "let the learning rate fall over so much at the end of --time, which brings out details; 0: not"},
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, lk_nn_precision_names, "NUMBERS",
-     "numbers that layers multiply; auto is bfloat16 where the device has it; tf32, on a GPU, is float32 rounded to 10 "
-     "bits of mantissa as it is multiplied, and float32 elsewhere"},
+     "numbers that layers multiply; auto is bfloat16 where the device has it, float16 on a GPU that has not; tf32 is "
+     "float32 rounded to 10 bits of mantissa as a GPU multiplies it; on a processor tf32 and float16 are float32"},
     {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
      "how Adam keeps its two states of each number of convolutions and dense layers: full in 8 bytes, short in 3, "
      "factored in 1.25 (of the second, means of rows and columns); host: in full, but with a GPU in the computer's "

@@ -38,7 +38,8 @@ bool lk_gpu_ready(char *name, lk_error *err) {
     return true;
 }
 
-bool lk_gpu_has_bf16(void) { return true; }
+bool lk_emulator_is_old = false; /* as a GPU before Ampere: tests may say so */
+bool lk_gpu_has_bf16(void) { return !lk_emulator_is_old; }
 
 size_t lk_gpu_used(void) { return 0; }
 size_t lk_gpu_left(int place) {

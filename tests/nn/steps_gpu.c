@@ -186,6 +186,7 @@ static void steps_agree(void **state) {
         wrong += !agrees(&trials[k], reference, LK_NN_F32, 1e-3);
         wrong += !agrees(&trials[k], reference, LK_NN_BF16, 2e-2);
         if (k == 0) wrong += !agrees(&trials[k], reference, LK_NN_TF32, 3e-3);
+        if (k == 0) wrong += !agrees(&trials[k], reference, LK_NN_F16, 3e-3);
         lk_nn_free(reference);
     }
     assert_int_equal(wrong, 0);
@@ -219,8 +220,174 @@ static void in_less_memory(void **state) {
     }
 }
 
+/* ---- The scale of float16's losses ------------------------------------------------------------------------- */
+
+static lk_gpu_scale scale_of(const lk_nn_exec *e) {
+    lk_gpu_scale s = {0};
+    const lk_gpu_state *state = lk_gpu_state_of(e);
+    assert_true(lk_gpu_download(state->gpu, &s, state->scale, sizeof s, NULL));
+    return s;
+}
+
+static void set_scale(lk_nn_exec *e, float now, uint32_t clean) {
+    const lk_gpu_scale s = {.now = now, .clean = clean};
+    const lk_gpu_state *state = lk_gpu_state_of(e);
+    assert_true(lk_gpu_upload(state->gpu, state->scale, &s, sizeof s, NULL) && lk_gpu_wait(state->gpu, NULL));
+}
+
+static float *parameters(const lk_nn_exec *e, size_t *count) {
+    size_t room = 0, at = 0;
+    for (int i = 0; i < lk_nn_param_count(e); i++) room += lk_nn_count(lk_nn_param_shape(e, i));
+    float *all = malloc(room * sizeof *all);
+    assert_non_null(all);
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        assert_true(lk_nn_param_get(e, i, LK_NN_VALUE, all + at));
+        at += lk_nn_count(lk_nn_param_shape(e, i));
+    }
+    *count = room;
+    return all;
+}
+
+static size_t finite_ones(const float *p, size_t count) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; i++) n += isfinite(p[i]) != 0;
+    return n;
+}
+
+static void step(lk_nn_exec *e) {
+    lk_error err = {0};
+    lk_swap_config c = trials[0].config;
+    lk_nn_adam adam = lk_swap_optimizer(&c);
+    test_ok(lk_nn_step(e, &adam, &err), &err);
+}
+
+static lk_nn_exec *in_float16(void) {
+    trial once = trials[0];
+    once.steps = 1;
+    lk_nn_exec *e = train(&once, (lk_nn_options){.device = LK_NN_GPU, .precision = LK_NN_F16}, got);
+    assert_non_null(e);
+    return e;
+}
+
+/* A loss that is far too heavy: its gradients overflow, what they lead to stays as it is, and the scale falls until they do
+ * not. With the weight that it had, the scale comes back. */
+static void the_scale_falls_and_rises(void **state) {
+    (void)state;
+    lk_nn_exec *e = in_float16();
+    size_t count;
+    float *before = parameters(e, &count), scale = LK_GPU_FIRST_SCALE;
+    assert_true(scale_of(e).now == scale && scale_of(e).clean == 1);
+    for (int i = 0; i < lk_nn_loss_count(e); i++) lk_nn_set_loss_weight(e, lk_nn_loss_name(e, i), 1e6f);
+    int falls = 0;
+    for (; falls < 20; falls++) {
+        step(e);
+        if (scale_of(e).clean > 0) break;
+        scale /= 2;
+        assert_true(scale_of(e).now == scale);
+        assert_true(isfinite(lk_nn_loss_value(e, 0)) && lk_nn_loss_value(e, 0) < 1e9f);
+    }
+    float *after = parameters(e, &count);
+    printf("a weight of 1e6: scale %g after %d overflows\n", (double)scale, falls);
+    assert_in_range(falls, 2, 19);
+    assert_int_equal(finite_ones(after, count), count);
+    assert_memory_not_equal(before, after, count * sizeof *before);
+    free(before);
+    set_weights(e, &trials[0].config, 0);
+    set_scale(e, scale, LK_GPU_CLEAN_STEPS - 1);
+    step(e);
+    assert_true(scale_of(e).now == 2 * scale && scale_of(e).clean == 0 && scale_of(e).last == scale);
+    before = parameters(e, &count);
+    assert_memory_not_equal(before, after, count * sizeof *before);
+    set_scale(e, LK_GPU_MOST_SCALE, LK_GPU_CLEAN_STEPS - 1);
+    step(e);
+    assert_true(scale_of(e).now <= LK_GPU_MOST_SCALE);
+    free(before);
+    free(after);
+    lk_nn_free(e);
+}
+
+/* The same step from the same weights at another scale. */
+static float *stepped(lk_nn_exec *e, const lk_nn_exec *start, float scale, size_t *count) {
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        float *zeros = calloc(lk_nn_count(lk_nn_param_shape(e, i)), sizeof *zeros);
+        assert_true(zeros && lk_nn_param_set(e, i, LK_NN_MOMENT1, zeros) &&
+                    lk_nn_param_set(e, i, LK_NN_MOMENT2, zeros));
+        free(zeros);
+    }
+    assert_int_equal(lk_nn_copy_params(e, start), lk_nn_param_count(e));
+    lk_nn_set_steps(e, 0);
+    set_scale(e, scale, 0);
+    step(e);
+    return parameters(e, count);
+}
+
+/* Where only some gradients overflow, each number takes the step that it takes without an overflow, or none. */
+static void what_is_finite_is_right(void **state) {
+    (void)state;
+    lk_nn_exec *e = in_float16(), *start = in_float16();
+    size_t count, still = 0, wrong = 0;
+    float *before = parameters(start, &count), *right = stepped(e, start, 1024, &count), *some, scale = 1024;
+    assert_true(scale_of(e).clean == 1);
+    do {
+        scale *= 2;
+        assert_true(scale < 1e12f);
+        some = stepped(e, start, scale, &count);
+        if (scale_of(e).clean == 0) break;
+        free(some);
+    } while (true);
+    for (size_t i = 0; i < count; i++) {
+        float whole = fabsf(right[i] - before[i]);
+        if (some[i] == before[i])
+            still++;
+        else
+            wrong += fabsf(some[i] - right[i]) > 0.05f * whole;
+    }
+    printf("at a scale of %g %zu of %zu numbers are left out, %zu take another step\n", (double)scale, still, count,
+           wrong);
+    assert_true(still > 0 && 100 * wrong <= count - still);
+#ifdef LK_EMULATED
+    assert_true(still < count);
+#endif
+    free(before);
+    free(right);
+    free(some);
+    lk_nn_free(e);
+    lk_nn_free(start);
+}
+
+#ifdef LK_EMULATED
+extern bool lk_emulator_is_old;
+
+/* A GPU before Ampere multiplies float16 for who wants bfloat16, and float32 for who wants TF32. */
+static void an_old_one_takes_float16(void **state) {
+    (void)state;
+    static const int made[] = {[LK_NN_F32] = LK_NN_F32,
+                               [LK_NN_BF16] = LK_NN_F16,
+                               [LK_NN_TF32] = LK_NN_F32,
+                               [LK_NN_F16] = LK_NN_F16,
+                               [LK_NN_AUTO] = LK_NN_F16};
+    lk_nn_exec *e = in_float16();
+    for (int p = LK_NN_F32; p <= LK_NN_AUTO; p++) {
+        e->options.precision = p;
+        assert_int_equal(lk_backend_cuda.precision(e), p == LK_NN_AUTO ? LK_NN_BF16 : p);
+        lk_emulator_is_old = true;
+        assert_int_equal(lk_backend_cuda.precision(e), made[p]);
+        e->options.train = false;
+        assert_int_equal(lk_backend_cuda.precision(e), p == LK_NN_AUTO ? LK_NN_F32 : made[p]);
+        e->options.train = true;
+        lk_emulator_is_old = false;
+    }
+    lk_nn_free(e);
+}
+#endif
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree), cmocka_unit_test(in_less_memory)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree), cmocka_unit_test(in_less_memory),
+#ifdef LK_EMULATED
+                                       cmocka_unit_test(an_old_one_takes_float16),
+#endif
+                                       cmocka_unit_test(the_scale_falls_and_rises),
+                                       cmocka_unit_test(what_is_finite_is_right)};
     lk_error err = {0};
     lk_backend_gpu = &lk_backend_cuda;
     if (!lk_nn_has_gpu(NULL, &err)) {

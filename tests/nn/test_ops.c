@@ -158,6 +158,26 @@ static float *reordered(const float *x, lk_nn_shape s) {
     return y;
 }
 
+#if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
+/* The gradients here are some 1000 times those of a mean over a picture: in float16 they want a scale as much smaller. */
+#define SCALE 64
+
+static void set_scale(lk_nn_exec *e) {
+    const lk_gpu_scale scale = {.now = SCALE};
+    assert_true(lk_gpu_upload(lk_gpu_state_of(e)->gpu, lk_gpu_state_of(e)->scale, &scale, sizeof scale, NULL));
+    assert_true(lk_gpu_wait(lk_gpu_state_of(e)->gpu, NULL));
+}
+
+static bool scale_is_kept(const lk_nn_exec *e) {
+    lk_gpu_scale scale;
+    return lk_gpu_download(lk_gpu_state_of(e)->gpu, &scale, lk_gpu_state_of(e)->scale, sizeof scale, NULL) &&
+           scale.now == SCALE;
+}
+#else
+static void set_scale(lk_nn_exec *e) { (void)e; }
+static bool scale_is_kept(const lk_nn_exec *e) { return e != NULL; }
+#endif
+
 /* Everything that can learn is a parameter, everything else a constant. */
 static lk_nn_exec *compile_case(const op_case *c, int index, int precision, int way, bool *train) {
     lk_error err = {0};
@@ -198,10 +218,12 @@ static void check(const op_case *c, int index, int precision, int way, double to
     if (!e) return;
     for (int i = 0; i < lk_nn_param_count(e); i++)
         assert_true(lk_nn_param_set(e, i, LK_NN_VALUE, blob + c->inputs[lk_nn_param_name(e, i)[1] - '0'].at));
+    if (precision == LK_NN_F16) set_scale(e);
     lk_nn_adam still = {0, 0.9f, 0.999f, 1e-8f};
     for (int round = 0; round < 3; round++) /* the second run finds the memory used; a GPU records it, and replays */
         if (!(train ? lk_nn_step(e, &still, &err) : lk_nn_run(e, &err)))
             WRONG("%s (case %d), run %d: %s", c->op, index, round, err.message);
+    if (precision == LK_NN_F16 && !scale_is_kept(e)) WRONG("%s (case %d): gradients overflow", c->op, index);
     lk_nn_shape s = c->output.shape, got = lk_nn_shape_in(e, lk_nn_find(e, "y"));
     assert_memory_equal(&got, &s, sizeof s);
     float *plain = reordered(lk_nn_data(e, lk_nn_find(e, "y")), s);
@@ -247,12 +269,21 @@ static bool multiplies(const char *op) {
 }
 
 /* What is multiplied has 10 bits of mantissa, where bfloat16 has 7. The most is the gradient of one bias alone, 3.3e-3. */
-static void layers_agree_in_tf32(void **state) {
-    (void)state;
+static void check_layers(int precision) {
     wrong = 0;
     for (int i = 0; i < case_count; i++)
-        if (multiplies(cases[i].op)) check(&cases[i], i, LK_NN_TF32, LK_NN_FASTEST, 4e-3);
+        if (multiplies(cases[i].op)) check(&cases[i], i, precision, LK_NN_FASTEST, 4e-3);
     assert_int_equal(wrong, 0);
+}
+
+static void layers_agree_in_tf32(void **state) {
+    (void)state;
+    check_layers(LK_NN_TF32);
+}
+
+static void layers_agree_in_float16(void **state) {
+    (void)state;
+    check_layers(LK_NN_F16);
 }
 #endif
 
@@ -284,6 +315,7 @@ int main(void) {
         cmocka_unit_test(operators_agree_in_bfloat16),
 #if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
         cmocka_unit_test(layers_agree_in_tf32),
+        cmocka_unit_test(layers_agree_in_float16),
 #endif
         cmocka_unit_test(errors_stick),
     };

@@ -120,6 +120,47 @@ static void in_bfloat16_too(void **state) {
     compare(LK_NN_BF16, 2e-2);
 }
 
+#ifdef LK_TEST_GPU
+static void in_float16_too(void **state) {
+    (void)state;
+    compare(LK_NN_F16, 4e-3);
+}
+
+/* Gradients that overflow in one process alone are left out by all, and all lower the scale. */
+static void an_overflow_is_everyones(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_nn_graph *g = describe(2);
+    lk_nn_options o = {
+        .train = true, .device = DEVICE, .seed = 5, .threads = 1, .peers = peers, .precision = LK_NN_F16};
+    lk_nn_exec *e = lk_nn_compile(g, &o, &err);
+    lk_nn_graph_free(g);
+    if (!e) fail_msg("%s", err.message);
+    const lk_gpu_state *s = lk_gpu_state_of(e);
+    for (int i = 0; i < 3; i++) {
+        fill(e, "x", i, 2 * lk_nn_peers_rank(peers));
+        fill(e, "target", i, 2 * lk_nn_peers_rank(peers));
+        lk_nn_set_loss_weight(e, "mse", i == 1 && lk_nn_peers_rank(peers) == 0 ? 1e8f : 5);
+        test_ok(lk_nn_step(e, &(lk_nn_adam){1e-3f, 0.5f, 0.999f, 1e-7f}, &err), &err);
+        lk_gpu_scale scale;
+        test_ok(lk_gpu_download(s->gpu, &scale, s->scale, sizeof scale, &err), &err);
+        assert_true(scale.now == (i < 1 ? LK_GPU_FIRST_SCALE : LK_GPU_FIRST_SCALE / 2));
+    }
+    for (int i = 0; i < lk_nn_param_count(e); i++) {
+        size_t n = lk_nn_count(lk_nn_param_shape(e, i));
+        float *mine = malloc(n * sizeof *mine), *firsts = malloc(n * sizeof *firsts);
+        assert_true(mine && firsts && lk_nn_param_get(e, i, LK_NN_VALUE, mine));
+        memcpy(firsts, mine, n * sizeof *mine);
+        test_ok(lk_nn_peers_broadcast(peers, firsts, n * sizeof *firsts, &err), &err);
+        assert_memory_equal(mine, firsts, n * sizeof *mine);
+        for (size_t k = 0; k < n; k++) assert_true(isfinite(mine[k]));
+        free(mine);
+        free(firsts);
+    }
+    lk_nn_free(e);
+}
+#endif
+
 /* The first average starts before the last convolution of the backward pass, and the last wait comes at the end. */
 static void averages_overlap_the_backward_pass(void **state) {
     (void)state;
@@ -166,7 +207,12 @@ static void rank_0_tells_everyone(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(one_step_of_all_is_one_step), cmocka_unit_test(in_bfloat16_too),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(one_step_of_all_is_one_step),
+                                       cmocka_unit_test(in_bfloat16_too),
+#ifdef LK_TEST_GPU
+                                       cmocka_unit_test(in_float16_too),
+                                       cmocka_unit_test(an_overflow_is_everyones),
+#endif
                                        cmocka_unit_test(averages_overlap_the_backward_pass),
                                        cmocka_unit_test(different_networks_are_refused),
                                        cmocka_unit_test(rank_0_tells_everyone)};

@@ -10,6 +10,9 @@ typedef bool run_function(lk_nn_exec *e, lk_node *n, lk_error *err);
 static lk_gpu *gpu_of(const lk_nn_exec *e) { return lk_gpu_state_of(e)->gpu; }
 static size_t count_of(const lk_nn_exec *e, int t) { return lk_nn_count(lk_gpu_shape(e, t)); }
 static lk_gpu_ref ref(const lk_nn_exec *e, int t) { return lk_gpu_ref_of(e, t); }
+static lk_gpu_scale *scale_of(const lk_nn_exec *e) {
+    return e->precision == LK_NN_F16 && e->options.train ? lk_gpu_state_of(e)->scale : NULL;
+}
 static float *scratch_floats(const lk_nn_exec *e, const lk_node *n) { return (float *)(void *)lk_gpu_scratch(e, n); }
 
 /* ---- Elementwise ----------------------------------------------------------------------------------------- */
@@ -78,7 +81,8 @@ static bool adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
                       .g = ref(e, n->in[1]),
                       .copy = s->shadow[n->in[0]],
                       .kind = lk_gpu_narrow_kind(e),
-                      .step = (const lk_gpu_step *)(const void *)s->numbers};
+                      .step = (const lk_gpu_step *)(const void *)s->numbers,
+                      .scale = scale_of(e)};
     return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
 }
 
@@ -316,8 +320,11 @@ static bool mean(lk_nn_exec *e, lk_node *n, lk_error *err) {
 static bool mean_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
     bool loss = n->op == LK_OP_LOSS_BACK;
     size_t count = count_of(e, n->out[0]), groups = loss ? 1 : (size_t)lk_gpu_shape(e, n->out[0]).n;
-    lk_spread_args a = {ref(e, n->out[0]), loss ? loss_weight(e, n) : lk_gpu_data(e, n->in[0]),
-                        (uint32_t)(count / groups), (float)(1.0 / (double)(count / groups))};
+    lk_spread_args a = {.x = ref(e, n->out[0]),
+                        .value = loss ? loss_weight(e, n) : lk_gpu_data(e, n->in[0]),
+                        .times = loss && scale_of(e) ? &scale_of(e)->now : NULL,
+                        .each = (uint32_t)(count / groups),
+                        .scale = (float)(1.0 / (double)(count / groups))};
     return lk_gpu_spread(gpu_of(e), &a, count, err);
 }
 
@@ -466,6 +473,7 @@ static void close_gpu(lk_nn_exec *e) {
     lk_gpu_sheet_free(&s->sheet);
     lk_gpu_deallocate(s->numbers);
     lk_gpu_unpin(s->pinned_numbers);
+    lk_gpu_deallocate(s->scale);
     lk_gpu_close(s->gpu);
     free(s->shadow);
     free(s->host);
@@ -477,6 +485,12 @@ static void close_gpu(lk_nn_exec *e) {
 
 static size_t number_bytes(const lk_nn_exec *e) {
     return sizeof(lk_gpu_step) + (size_t)e->g.loss_count * sizeof(float);
+}
+
+static bool open_scale(lk_gpu_state *s, lk_error *err) {
+    const lk_gpu_scale first = {.now = LK_GPU_FIRST_SCALE, .last = 1};
+    s->scale = lk_gpu_allocate(sizeof first, err);
+    return s->scale && lk_gpu_upload(s->gpu, s->scale, &first, sizeof first, err) && lk_gpu_wait(s->gpu, err);
 }
 
 static bool open_gpu(lk_nn_exec *e, lk_error *err) {
@@ -497,7 +511,7 @@ static bool open_gpu(lk_nn_exec *e, lk_error *err) {
            (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) && (s->host = lk_alloc(count, sizeof *s->host, err)) &&
            (s->stale = lk_alloc(count, sizeof *s->stale, err)) && (s->drawn = lk_alloc(count, sizeof *s->drawn, err)) &&
            (s->numbers = lk_gpu_allocate(number_bytes(e), err)) &&
-           (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err));
+           (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err)) && open_scale(s, err);
 }
 
 /* ---- Copies ---------------------------------------------------------------------------------------------- */
@@ -535,6 +549,12 @@ static bool download(const lk_nn_exec *e, const lk_tensor *t, const char *data, 
     size_t count = lk_nn_count(t->shape);
     float *last = lk_alloc(count, sizeof *last, NULL);
     bool ok = last && lk_gpu_download(gpu_of(e), last, data, count * sizeof(float), NULL);
+    bool gradient = t->kind == LK_PARAM && data != t->data && data != t->moment1 && data != t->moment2;
+    if (ok && gradient && scale_of(e)) {
+        lk_gpu_scale scale;
+        ok = lk_gpu_download(gpu_of(e), &scale, scale_of(e), sizeof scale, NULL);
+        for (size_t i = 0; ok && i < count; i++) last[i] /= scale.last;
+    }
     if (ok) reorder(t->shape, last, values, false);
     free(last);
     return ok;
@@ -568,7 +588,8 @@ static bool launch(lk_nn_exec *e, int count, lk_error *err) {
         n->seconds += lk_now() - start;
         n->runs++;
     }
-    return true;
+    lk_rescale_args a = {scale_of(e)};
+    return !a.scale || count == e->forward_count || lk_gpu_rescale(gpu_of(e), &a, 1, err);
 }
 
 /* What changes from run to run: inputs, rates, weights of losses. */
@@ -609,7 +630,8 @@ static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
 static int precision(const lk_nn_exec *e) {
     int wanted = e->options.precision;
     if (wanted == LK_NN_AUTO) wanted = e->options.train ? LK_NN_BF16 : LK_NN_F32;
-    return e->options.imagined || lk_gpu_has_bf16() ? wanted : LK_NN_F32;
+    if (e->options.imagined || lk_gpu_has_bf16() || wanted == LK_NN_F16) return wanted;
+    return wanted == LK_NN_BF16 ? LK_NN_F16 : LK_NN_F32;
 }
 
 static bool any_type(const lk_nn_exec *e, const lk_node *n) {

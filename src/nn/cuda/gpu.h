@@ -105,6 +105,7 @@ typedef struct lk_gpu_state {
     bool *drawn;       /* of each input: what it holds was drawn there; `host` is older */
     lk_gpu_sheet sheet;
     float *numbers, *pinned_numbers; /* lk_gpu_step and the losses' weights: on the device, and pinned */
+    lk_gpu_scale *scale;             /* of the losses, on the device; training in float16 uses it */
     void *recorded[2];               /* forward alone; whole step */
     int runs[2];
 } lk_gpu_state;
@@ -113,8 +114,7 @@ static inline lk_gpu_state *lk_gpu_state_of(const lk_nn_exec *e) { return (lk_gp
 static inline lk_nn_shape lk_gpu_shape(const lk_nn_exec *e, int t) { return e->g.tensors[t].shape; }
 /* Numbers of 16 bits are all of this kind. */
 static inline int lk_gpu_narrow_kind(const lk_nn_exec *e) {
-    (void)e;
-    return LK_GPU_BFLOAT16;
+    return e->precision == LK_NN_F16 ? LK_GPU_FLOAT16 : LK_GPU_BFLOAT16;
 }
 static inline int lk_gpu_kind_of(const lk_nn_exec *e, bool narrow) {
     return narrow ? lk_gpu_narrow_kind(e) : LK_GPU_FLOAT32;

@@ -120,7 +120,8 @@ static size_t chunks_of(lk_nn_shape s) {
 }
 
 static const char *name_of(const lk_gpu_layer_key *k) {
-    static const int precisions[] = {[LK_GPU_FLOAT32] = LK_NN_F32, [LK_GPU_BFLOAT16] = LK_NN_BF16};
+    static const int precisions[] = {
+        [LK_GPU_FLOAT32] = LK_NN_F32, [LK_GPU_BFLOAT16] = LK_NN_BF16, [LK_GPU_FLOAT16] = LK_NN_F16};
     return lk_nn_precision_names[k->tf32 ? LK_NN_TF32 : precisions[k->in]];
 }
 

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "likeness/nn.h"
-#include "numbers.h"
+#include "points_scale.h"
 
 /* ---- Memory ---------------------------------------------------------------------------------------------- */
 
@@ -203,10 +203,12 @@ typedef struct lk_adam_args {
     uint16_t *copy; /* the parameter in 16 bits as well, or NULL */
     int kind;       /* of that */
     const lk_gpu_step *step;
+    lk_gpu_scale *scale; /* of the gradient, or NULL */
 } lk_adam_args;
 LK_POINT void lk_adam_point(const lk_adam_args *a, uint32_t i) {
     lk_gpu_step s = *a->step;
     float d = lk_get(a->g, i);
+    if (!lk_unscale(a->scale, &d)) return;
     float m = a->m[i] + (1 - s.beta1) * (d - a->m[i]);
     float v = a->v[i] + (1 - s.beta2) * (d * d - a->v[i]);
     float p = a->p[i] - s.rate * m / (sqrtf(v) + s.epsilon);
@@ -337,15 +339,16 @@ LK_POINT void lk_column_point(const lk_column_args *a, uint32_t i) {
     a->y[i] = sum;
 }
 
-/* x[i] = scale · value[i / each]. */
+/* x[i] = scale · value[i / each] · times; that may be NULL. */
 typedef struct lk_spread_args {
     lk_gpu_ref x;
-    const float *value;
+    const float *value, *times;
     uint32_t each;
     float scale;
 } lk_spread_args;
 LK_POINT void lk_spread_point(const lk_spread_args *a, uint32_t i) {
-    lk_put(a->x, i, a->scale * a->value[i / a->each]);
+    float v = a->scale * a->value[i / a->each];
+    lk_put(a->x, i, a->times ? v * *a->times : v);
 }
 
 /* ---- Filters --------------------------------------------------------------------------------------------- */

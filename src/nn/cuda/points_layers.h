@@ -145,6 +145,7 @@ LK_POINT void lk_landmarks_move_point(const lk_landmarks_args *a, uint32_t i) {
     X(unary_back, lk_unary_back_args)                                                                                  \
     X(reduce_to, lk_reduce_to_args)                                                                                    \
     X(adam, lk_adam_args)                                                                                              \
+    X(rescale, lk_rescale_args)                                                                                        \
     X(depth_to_space, lk_depth_to_space_args)                                                                          \
     X(channels, lk_channels_args)                                                                                      \
     X(channels_back, lk_channels_back_args)                                                                            \
