@@ -2,7 +2,7 @@
 # On a machine with an NVIDIA GPU: builds nn alone, tests it against PyTorch and the processor, measures it beside PyTorch,
 # prints one table. Within 8 minutes; what takes longer than its share is cut off and says so.
 #
-#     bench/gpu.sh [all|build|test|sanitize|bench|memory] [OUT_FOLDER]
+#     bench/gpu.sh [all|build|test|sanitize|bench|memory|precision] [OUT_FOLDER]
 #
 # Needs nvcc, CMake, Ninja, gcc and a python3 with PyTorch; cuDNN and cuBLASLt are taken from CUDA or from PyTorch's wheels.
 set -uo pipefail
@@ -154,6 +154,17 @@ do_memory() {
   within 'SAE df 1/1024/85' 4096 sae df 128 1024 85 1 bf16 5 host 3400
 }
 
+# One model in every precision that the card has; not part of all.
+do_precision() {
+  say 'precisions: SAE df 128/512/42, batch 16'
+  local numbers
+  for numbers in f32 tf32 bf16 f16; do
+    part "precision-$numbers" 60 $build/gpu_steps sae df 128 512 42 16 $numbers 20 full 0 || continue
+    printf '%-5s %s\n' "$numbers" "$(cat "$out/precision-$numbers.log")"
+    grep -h 'is not for' "$out/precision-$numbers.err"
+  done
+}
+
 case $what in
 all)
   do_build && { do_test; do_bench; do_memory; [ $SECONDS -gt 390 ] || do_sanitize; }
@@ -163,8 +174,9 @@ test) do_test ;;
 sanitize) do_sanitize ;;
 bench) do_bench ;;
 memory) do_memory ;;
+precision) do_precision ;;
 *)
-  echo 'usage: bench/gpu.sh [all|build|test|sanitize|bench|memory] [OUT_FOLDER]' >&2
+  echo 'usage: bench/gpu.sh [all|build|test|sanitize|bench|memory|precision] [OUT_FOLDER]' >&2
   exit 2
   ;;
 esac

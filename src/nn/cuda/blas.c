@@ -63,6 +63,14 @@ static bool align(cublasLtMatmulPreference_t wish) {
     return true;
 }
 
+/* Parts of a sum are added in float32 even where what comes out has 16 bits. */
+static bool sum_exactly(cublasLtMatmulPreference_t wish, const lk_gpu_layer_key *k) {
+    const uint32_t schemes =
+        k->in == LK_GPU_FLOAT32 ? CUBLASLT_REDUCTION_SCHEME_MASK : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    return ok(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &schemes,
+                                                   sizeof schemes));
+}
+
 static bool choose(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_trial *on) {
     cublasLtMatmulPreference_t wish = NULL;
     cublasLtMatmulHeuristicResult_t results[MOST_RESULTS];
@@ -70,7 +78,7 @@ static bool choose(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_trial *on) {
     size_t most = LK_GPU_MOST_WORKSPACE / 4;
     int trials = lk_gpu_trials();
     bool asked =
-        ok(cublasLtMatmulPreferenceCreate(&wish)) && align(wish) &&
+        ok(cublasLtMatmulPreferenceCreate(&wish)) && align(wish) && sum_exactly(wish, &l->key) &&
         ok(cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &most, sizeof most)) &&
         ok(cublasLtMatmulAlgoGetHeuristic(gpu->blas, l->product, l->left, l->right, l->result, l->result, wish,
                                           trials < MOST_RESULTS ? trials : MOST_RESULTS, results, &count));

@@ -189,9 +189,14 @@ static cudnnBackendDescriptor_t describe(lk_gpu *gpu, lk_gpu_layer *l, const lk_
 
 /* ---- Choosing -------------------------------------------------------------------------------------------- */
 
-/* Of float32, tensor cores multiply 10 bits of mantissa, and some engines round it to 16 bits altogether. */
+/* Of float32, tensor cores multiply 10 bits of mantissa, and some engines round it to 16 bits altogether. Of what has 16 bits,
+ * some engines add parts up in those. */
+static bool spoils(cudnnBackendNumericalNote_t note, const lk_gpu_layer_key *k) {
+    if (k->in != LK_GPU_FLOAT32) return note == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
+    return note == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS || (note == CUDNN_NUMERICAL_NOTE_TENSOR_CORE && !k->tf32);
+}
+
 static bool acceptable(cudnnBackendDescriptor_t config, const lk_gpu_layer_key *k) {
-    if (k->in != LK_GPU_FLOAT32) return true;
     cudnnBackendDescriptor_t engine = NULL;
     if (cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) != CUDNN_STATUS_SUCCESS) return false;
     int64_t count = 0;
@@ -200,9 +205,7 @@ static bool acceptable(cudnnBackendDescriptor_t config, const lk_gpu_layer_key *
                                        &engine) == CUDNN_STATUS_SUCCESS &&
               cudnnBackendGetAttribute(engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
                                        CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes) == CUDNN_STATUS_SUCCESS;
-    for (int64_t i = 0; ok && i < count; i++)
-        ok = (k->tf32 || notes[i] != CUDNN_NUMERICAL_NOTE_TENSOR_CORE) &&
-             notes[i] != CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
+    for (int64_t i = 0; ok && i < count; i++) ok = !spoils(notes[i], k);
     cudnnBackendDestroyDescriptor(engine);
     return ok;
 }
