@@ -212,9 +212,8 @@ const cli_command cli_plan = {
     .name = "plan",
     .purpose = "say what memory a training takes, or what is largest within a given one",
     .usage = "--model MODEL [options]",
-    .about = "The figures come from the very plan that training makes before its first step. With --gpu the card need "
-             "not be "
-             "there; how much its libraries will want is then an assumption.",
+    .about = "The figures come from the very plan that training makes before its first step. With --gpu the card need\n"
+             "not be there; how much its libraries will want is then an assumption.",
     .examples = "  likeness plan --model sae --ae-dims 698 --ed-ch-dims 51 --batch 12\n"
                 "  likeness plan --model sae --archi liae --memory 11G\n"
                 "  likeness plan --model sae --ae-dims 1024 --ed-ch-dims 85 --batch 8 --memory 6G\n"
