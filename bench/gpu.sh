@@ -83,6 +83,8 @@ do_test() {
   part samples 30 $build/tests/nn_samples_gpu
   LIKENESS_GPU_TRIALS=1 part steps 110 $build/tests/nn_steps_gpu
   grep -h steps "$out/steps.log"
+  part factored 20 $build/tests/nn_test_factored_gpu
+  part moments 30 $build/tests/nn_moments_gpu && grep -h states "$out/moments.log"
 }
 
 do_sanitize() {
@@ -151,6 +153,7 @@ do_memory() {
   say 'within small cards'
   within 'SAE df 12/698/51' 4096 sae df 128 698 51 12 bf16 5 full 3400
   within 'SAE df 8/1024/85' 11264 sae df 128 1024 85 8 bf16 5 full 10240
+  within 'SAE df 8/1024/85, short' 6144 sae df 128 1024 85 8 bf16 5 short 5300
   within 'SAE df 1/1024/85' 4096 sae df 128 1024 85 1 bf16 5 host 3400
 }
 

@@ -3,10 +3,10 @@
  * how many layers run by plain kernels; samples per second when they alone are drawn, and how many times as many that is as
  * the steps need.
  *
- *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS full|host MIB [profile]
+ *     gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS STATES MIB [profile]
  *
- * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. full, host: where Adam's
- * states lie. MIB: what the network may take of the device; 0: what it needs. Says on stderr by which library each layer
+ * MODEL: quick, h64, h128, df, liae, sae; INNER: df or liae; 0 for a dimension: the model's own. STATES of Adam: full, short,
+ * factored, host. MIB: what the network may take of the device; 0: what it needs. Says on stderr by which library each layer
  * runs. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -103,6 +103,8 @@ static bool measure(lk_nn_exec *e, const sheet *s, const lk_swap_config *c, int 
     return text != NULL;
 }
 
+static const char *const states_names[] = {"full", "short", "factored", "host", NULL}; /* lk_nn_states */
+
 static bool run(char **argv, bool profile, lk_error *err) {
     lk_swap_config c = {.arch = named(lk_arch_names, argv[1]),
                         .inner = named(lk_sae_inner_names, argv[2]),
@@ -115,10 +117,10 @@ static bool run(char **argv, bool profile, lk_error *err) {
     lk_nn_options options = {.train = true,
                              .device = LK_NN_GPU,
                              .precision = named(precisions, argv[7]),
-                             .optimizer_memory = strcmp(argv[9], "host") ? LK_NN_STATES_FULL : LK_NN_STATES_HOST,
+                             .optimizer_memory = named(states_names, argv[9]),
                              .memory = LK_MIB((size_t)atoi(argv[10]))};
-    if (c.arch < 0 || c.inner < 0 || options.precision < 0 || batch < 1 || count < 1)
-        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision, batch or number of steps");
+    if (c.arch < 0 || c.inner < 0 || options.precision < 0 || options.optimizer_memory < 0 || batch < 1 || count < 1)
+        return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision, states, batch or number of steps");
     lk_swap_objective o = {0};
     if (!lk_nn_has_gpu(NULL, err) || !lk_swap_complete(&c, err)) return false;
     lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &o, 0), batch, err);
@@ -137,8 +139,8 @@ int main(int argc, char **argv) {
     lk_error err = {0};
     if (argc < 11) {
         fprintf(stderr,
-                "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS full|host "
-                "MIB [profile]\n");
+                "usage: gpu_steps MODEL INNER RESOLUTION AE_DIMS ED_CH_DIMS BATCH f32|bf16|tf32|f16 STEPS STATES MIB "
+                "[profile]\n");
         return 2;
     }
     lk_log_to(tell, NULL);

@@ -177,7 +177,8 @@ bool lk_nn_has_bf16(void);
 typedef enum lk_nn_states {
     LK_NN_STATES_FULL,  /* float32: 8 bytes a number */
     LK_NN_STATES_SHORT, /* 3 bytes: 8 bits and a scale for each 1024, and bfloat16, both rounded stochastically; of the
-                              weights of layers that are products of our own, the others stay full */
+                              weights of layers, on a processor of those that are products of our own; the others stay
+                              full */
     LK_NN_STATES_FACTORED, /* 1.25 bytes: the first state as in SHORT, of the second the means of each row and column of
                               32×32 weights (Adafactor, Shazeer and Stern 2018); of the same weights */
     LK_NN_STATES_HOST,     /* as FULL; those of a GPU lie in the computer's memory, where it reaches for them */

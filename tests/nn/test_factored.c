@@ -1,12 +1,20 @@
-/* Adam's factored second moments: steps of layers against NumPy (tests/golden/nn_factored.py), and the 64 numbers of a
- * block. */
+/* Adam's factored second moments: steps of layers against NumPy (tests/golden/nn_factored.py), on the processor and on the GPU,
+ * and the 64 numbers of a block. */
 #include "testing.h"
 
 #include <math.h>
 
 #include "cpu/factored.h"
 #include "cpu/tile.h"
+#ifdef LK_TEST_GPU
+#include "cuda/gpu.h"
+#define DEVICE    LK_NN_GPU
+#define PRECISION LK_NN_F32 /* its libraries may round gradients of bfloat16 layers */
+#else
 #include "likeness/nn.h"
+#define DEVICE    LK_NN_CPU
+#define PRECISION LK_NN_BF16
+#endif
 
 #define STEPS 5
 #define BATCH 8
@@ -34,8 +42,9 @@ static lk_nn_exec *compile(const layer *l, bool keep_gradients) {
     lk_nn_t y = l->side == 1 ? lk_nn_dense(g, x, w, -1, LK_NN_LINEAR, 0)
                              : lk_nn_conv(g, x, w, -1, &(lk_nn_conv_options){.same = true});
     lk_nn_loss(g, "dot", lk_nn_mul(g, y, t), (float)lk_nn_count(out));
-    lk_nn_options o = {.train = true,
-                       .precision = LK_NN_BF16,
+    lk_nn_options o = {.device = DEVICE,
+                       .train = true,
+                       .precision = PRECISION,
                        .way = LK_NN_TAPS,
                        .optimizer_memory = LK_NN_STATES_FACTORED,
                        .keep_gradients = keep_gradients};
@@ -85,7 +94,7 @@ static void steps_agree_with_numpy(void **state) {
             lk_nn_free(e[i]);
         }
     }
-    assert_int_equal((const char *)at - (const char *)data, size);
+    assert_int_equal((size_t)((const char *)at - (const char *)data), size);
     free(data);
 }
 
@@ -145,5 +154,13 @@ static void means_are_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree_with_numpy), cmocka_unit_test(factors_come_back),
                                        cmocka_unit_test(means_are_kept)};
+#ifdef LK_TEST_GPU
+    lk_error err = {0};
+    lk_backend_gpu = &lk_backend_cuda;
+    if (!lk_nn_has_gpu(NULL, &err)) {
+        printf("skipped: %s\n", err.message);
+        return 77;
+    }
+#endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,9 +10,6 @@ typedef bool run_function(lk_nn_exec *e, lk_node *n, lk_error *err);
 static lk_gpu *gpu_of(const lk_nn_exec *e) { return lk_gpu_state_of(e)->gpu; }
 static size_t count_of(const lk_nn_exec *e, int t) { return lk_nn_count(lk_gpu_shape(e, t)); }
 static lk_gpu_ref ref(const lk_nn_exec *e, int t) { return lk_gpu_ref_of(e, t); }
-static lk_gpu_scale *scale_of(const lk_nn_exec *e) {
-    return e->precision == LK_NN_F16 && e->options.train ? lk_gpu_state_of(e)->scale : NULL;
-}
 static float *scratch_floats(const lk_nn_exec *e, const lk_node *n) { return (float *)(void *)lk_gpu_scratch(e, n); }
 
 /* ---- Elementwise ----------------------------------------------------------------------------------------- */
@@ -70,20 +67,6 @@ static bool unary_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
 static bool reduce_to(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_reduce_to_args a = {ref(e, n->in[0]), ref(e, n->out[0]), lk_gpu_shape(e, n->in[0]), lk_gpu_shape(e, n->out[0])};
     return lk_gpu_reduce_to(gpu_of(e), &a, lk_nn_count(a.t), err);
-}
-
-static bool adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    const lk_tensor *p = &e->g.tensors[n->in[0]];
-    const lk_gpu_state *s = lk_gpu_state_of(e);
-    lk_adam_args a = {.p = (float *)(void *)p->data,
-                      .m = (float *)(void *)p->moment1,
-                      .v = (float *)(void *)p->moment2,
-                      .g = ref(e, n->in[1]),
-                      .copy = s->shadow[n->in[0]],
-                      .kind = lk_gpu_narrow_kind(e),
-                      .step = (const lk_gpu_step *)(const void *)s->numbers,
-                      .scale = scale_of(e)};
-    return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
 }
 
 static bool start_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
@@ -322,7 +305,7 @@ static bool mean_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
     size_t count = count_of(e, n->out[0]), groups = loss ? 1 : (size_t)lk_gpu_shape(e, n->out[0]).n;
     lk_spread_args a = {.x = ref(e, n->out[0]),
                         .value = loss ? loss_weight(e, n) : lk_gpu_data(e, n->in[0]),
-                        .times = loss && scale_of(e) ? &scale_of(e)->now : NULL,
+                        .times = loss && lk_gpu_scale_of(e) ? &lk_gpu_scale_of(e)->now : NULL,
                         .each = (uint32_t)(count / groups),
                         .scale = (float)(1.0 / (double)(count / groups))};
     return lk_gpu_spread(gpu_of(e), &a, count, err);
@@ -412,7 +395,7 @@ static const row table[LK_OP_COUNT] = {
     [LK_OP_DSSIM_BACK] = {prepare_dssim, dssim_back, false},
     [LK_OP_SAMPLE_MEAN_BACK] = {NULL, mean_back, false},
     [LK_OP_LOSS_BACK] = {NULL, mean_back, false},
-    [LK_OP_ADAM] = {NULL, adam, false},
+    [LK_OP_ADAM] = {lk_gpu_prepare_adam, lk_gpu_run_adam, false},
     [LK_OP_REDUCE_START] = {NULL, start_average, false},
     [LK_OP_REDUCE_WAIT] = {NULL, wait_average, false},
     [LK_OP_CONVERT] = {NULL, convert, false},
@@ -494,10 +477,6 @@ static bool open_scale(lk_gpu_state *s, lk_error *err) {
 }
 
 static bool open_gpu(lk_nn_exec *e, lk_error *err) {
-    int states = e->options.optimizer_memory;
-    if (e->options.train && (states == LK_NN_STATES_SHORT || states == LK_NN_STATES_FACTORED))
-        lk_log(LK_LOG_WARN, "on a GPU Adam's states are kept in full, 8 bytes a number; --optimizer-memory host keeps "
-                            "them in the computer's memory");
     lk_gpu_state *s = lk_alloc(1, sizeof *s, err);
     if (!s) return false;
     e->backend_state = s;
@@ -536,7 +515,8 @@ static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *v
     float *last = lk_alloc(count, sizeof *last, NULL);
     if (!last) return false;
     reorder(t->shape, values, last, true);
-    bool ok = lk_gpu_upload(s->gpu, data, last, count * sizeof(float), NULL);
+    bool ok = lk_gpu_keeps_few(t, data) ? lk_gpu_upload_few(e, t, data, last)
+                                        : lk_gpu_upload(s->gpu, data, last, count * sizeof(float), NULL);
     uint16_t *shadow = data == t->data ? s->shadow[t - e->g.tensors] : NULL;
     lk_copy_args a = {.x = {data, LK_GPU_FLOAT32}, .y = {shadow, lk_gpu_narrow_kind(e)}};
     if (ok && shadow) ok = lk_gpu_copy(s->gpu, &a, count, NULL);
@@ -548,11 +528,12 @@ static bool upload(lk_nn_exec *e, const lk_tensor *t, char *data, const float *v
 static bool download(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values) {
     size_t count = lk_nn_count(t->shape);
     float *last = lk_alloc(count, sizeof *last, NULL);
-    bool ok = last && lk_gpu_download(gpu_of(e), last, data, count * sizeof(float), NULL);
+    bool ok = last && (lk_gpu_keeps_few(t, data) ? lk_gpu_download_few(e, t, data, last)
+                                                 : lk_gpu_download(gpu_of(e), last, data, count * sizeof(float), NULL));
     bool gradient = t->kind == LK_PARAM && data != t->data && data != t->moment1 && data != t->moment2;
-    if (ok && gradient && scale_of(e)) {
+    if (ok && gradient && lk_gpu_scale_of(e)) {
         lk_gpu_scale scale;
-        ok = lk_gpu_download(gpu_of(e), &scale, scale_of(e), sizeof scale, NULL);
+        ok = lk_gpu_download(gpu_of(e), &scale, lk_gpu_scale_of(e), sizeof scale, NULL);
         for (size_t i = 0; ok && i < count; i++) last[i] /= scale.last;
     }
     if (ok) reorder(t->shape, last, values, false);
@@ -588,7 +569,7 @@ static bool launch(lk_nn_exec *e, int count, lk_error *err) {
         n->seconds += lk_now() - start;
         n->runs++;
     }
-    lk_rescale_args a = {scale_of(e)};
+    lk_rescale_args a = {lk_gpu_scale_of(e)};
     return !a.scale || count == e->forward_count || lk_gpu_rescale(gpu_of(e), &a, 1, err);
 }
 
@@ -596,7 +577,7 @@ static bool launch(lk_nn_exec *e, int count, lk_error *err) {
 static bool feed(lk_nn_exec *e, lk_error *err) {
     lk_gpu_state *s = lk_gpu_state_of(e);
     if (!lk_gpu_wait_mark(s->gpu, err)) return false;
-    lk_gpu_step step = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon};
+    lk_gpu_step step = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon, (uint32_t)e->steps + 1};
     memcpy(s->pinned_numbers, &step, sizeof step);
     for (int i = 0; i < e->g.loss_count; i++)
         s->pinned_numbers[sizeof step / sizeof(float) + (size_t)i] = e->g.losses[i].weight;

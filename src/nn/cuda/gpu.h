@@ -1,6 +1,7 @@
 /* The executor for NVIDIA GPUs.
  *
  *   executor.c   the backend's table: which kernels each operator runs, and on what memory
+ *   adam.c       Adam, and its states in full or in few bits
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
  *   samples.c    training samples, drawn into the inputs
  *   points*.h    what our own kernels compute; kernels.cu makes kernels of it; numbers.h: how numbers lie in memory
@@ -116,6 +117,10 @@ static inline lk_nn_shape lk_gpu_shape(const lk_nn_exec *e, int t) { return e->g
 static inline int lk_gpu_narrow_kind(const lk_nn_exec *e) {
     return e->precision == LK_NN_F16 ? LK_GPU_FLOAT16 : LK_GPU_BFLOAT16;
 }
+/* The scale of the losses; NULL: there is none. */
+static inline lk_gpu_scale *lk_gpu_scale_of(const lk_nn_exec *e) {
+    return e->precision == LK_NN_F16 && e->options.train ? lk_gpu_state_of(e)->scale : NULL;
+}
 static inline int lk_gpu_kind_of(const lk_nn_exec *e, bool narrow) {
     return narrow ? lk_gpu_narrow_kind(e) : LK_GPU_FLOAT32;
 }
@@ -139,6 +144,14 @@ bool lk_gpu_run_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_is_layer(lk_op op);
 /* Do the libraries take this layer in 16 bits? */
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
+
+/* adam.c */
+bool lk_gpu_prepare_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+/* Is `data` that tensor's moment in few bits? And such a moment from and to float32, channels last. */
+bool lk_gpu_keeps_few(const lk_tensor *t, const char *data);
+bool lk_gpu_upload_few(lk_nn_exec *e, const lk_tensor *t, char *data, float *values);
+bool lk_gpu_download_few(const lk_nn_exec *e, const lk_tensor *t, const char *data, float *values);
 
 extern const lk_backend lk_backend_cuda;
 

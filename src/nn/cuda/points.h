@@ -195,28 +195,8 @@ LK_POINT void lk_reduce_to_point(const lk_reduce_to_args *a, uint32_t i) {
 /* The step's own numbers, in device memory, so that a captured step can be run again with others. */
 typedef struct lk_gpu_step {
     float rate, beta1, beta2, epsilon;
+    uint32_t number; /* of the step, from 1: what is drawn depends on it */
 } lk_gpu_step;
-
-typedef struct lk_adam_args {
-    float *p, *m, *v;
-    lk_gpu_ref g;
-    uint16_t *copy; /* the parameter in 16 bits as well, or NULL */
-    int kind;       /* of that */
-    const lk_gpu_step *step;
-    lk_gpu_scale *scale; /* of the gradient, or NULL */
-} lk_adam_args;
-LK_POINT void lk_adam_point(const lk_adam_args *a, uint32_t i) {
-    lk_gpu_step s = *a->step;
-    float d = lk_get(a->g, i);
-    if (!lk_unscale(a->scale, &d)) return;
-    float m = a->m[i] + (1 - s.beta1) * (d - a->m[i]);
-    float v = a->v[i] + (1 - s.beta2) * (d * d - a->v[i]);
-    float p = a->p[i] - s.rate * m / (sqrtf(v) + s.epsilon);
-    a->m[i] = m;
-    a->v[i] = v;
-    a->p[i] = p;
-    if (a->copy) a->copy[i] = lk_to_16_bits(a->kind, p);
-}
 
 /* ---- Moving numbers -------------------------------------------------------------------------------------- */
 
@@ -565,6 +545,7 @@ LK_POINT void lk_dssim_back_point(const lk_dssim_args *a, uint32_t i) {
     lk_put(a->dx, i, a->weight * a->dy[p.n] * m * (sum[0] + y * sum[1] + 2 * x * sum[2]));
 }
 
+#include "points_adam.h"
 #include "points_layers.h"
 #include "points_samples.h"
 

@@ -146,6 +146,10 @@ LK_POINT void lk_landmarks_move_point(const lk_landmarks_args *a, uint32_t i) {
     X(reduce_to, lk_reduce_to_args)                                                                                    \
     X(adam, lk_adam_args)                                                                                              \
     X(rescale, lk_rescale_args)                                                                                        \
+    X(adam_columns, lk_adam_few_args)                                                                                  \
+    X(adam_rows, lk_adam_few_args)                                                                                     \
+    X(adam_blocks, lk_adam_few_args)                                                                                   \
+    X(adam_few, lk_adam_few_args)                                                                                      \
     X(depth_to_space, lk_depth_to_space_args)                                                                          \
     X(channels, lk_channels_args)                                                                                      \
     X(channels_back, lk_channels_back_args)                                                                            \
