@@ -292,6 +292,29 @@ static void moments_move_between_processor_and_gpu(void **state) {
         }
 }
 
+/* Saved and loaded, a training goes on with the same bits. */
+static void a_restart_changes_nothing(void **state) {
+    (void)state;
+    lk_error err = {0};
+    for (size_t k = 0; k < LK_COUNT(few); k++) {
+        lk_nn_options o = {.device = LK_NN_GPU, .optimizer_memory = few[k]};
+        lk_nn_exec *e[] = {trained(o, 1e-3f, 0.5f, 3), trained(o, 0, 0, 0)};
+        assert_int_equal(lk_nn_copy_params(e[1], e[0]), lk_nn_param_count(e[0]));
+        move(e[0], e[1]);
+        lk_nn_set_steps(e[1], lk_nn_steps(e[0]));
+        for (int i = 0; i < 2; i++) {
+            fill(e[i], "x", 3);
+            fill(e[i], "t", 3);
+            for (int step = 0; step < 2; step++) test_ok(lk_nn_step(e[i], &optimizer, &err), &err);
+        }
+#ifdef LK_EMULATED
+        assert_true(apart(e[0], e[1]) == 0); /* the libraries may add in another order */
+        same_moments(e[0], e[1]);
+#endif
+        for (int i = 0; i < 2; i++) lk_nn_free(e[i]);
+    }
+}
+
 /* Of each block of 1024 weights 1024 codes and a scale, and 1024 numbers of two bytes or 64 of four; of biases all. */
 static void memory_is_counted(void **state) {
     (void)state;
@@ -314,10 +337,13 @@ static void memory_is_counted(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(short_moments_are_as_defined),           cmocka_unit_test(draws_hang_by_the_step),
-        cmocka_unit_test(steps_agree_with_the_processor),         cmocka_unit_test(copies_in_bfloat16_follow),
-        cmocka_unit_test(moments_move_between_processor_and_gpu), cmocka_unit_test(memory_is_counted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(short_moments_are_as_defined),
+                                       cmocka_unit_test(draws_hang_by_the_step),
+                                       cmocka_unit_test(steps_agree_with_the_processor),
+                                       cmocka_unit_test(copies_in_bfloat16_follow),
+                                       cmocka_unit_test(moments_move_between_processor_and_gpu),
+                                       cmocka_unit_test(a_restart_changes_nothing),
+                                       cmocka_unit_test(memory_is_counted)};
     lk_error err = {0};
     lk_backend_gpu = &lk_backend_cuda;
     if (!lk_nn_has_gpu(NULL, &err)) {
