@@ -124,8 +124,10 @@ static void binary(backward *b, const lk_node *n, int dy) {
     lk_nn_shape s = b->g->tensors[p].shape, t = b->g->tensors[q].shape;
     bool both = wanted(b, p), other = wanted(b, q);
     if (n->op == LK_OP_MUL) {
-        if (both) contribute(b, p, op(b, LK_OP_MUL, s, NULL, 2, (int[]){dy, q}));
-        if (other) contribute(b, q, reduced(b, op(b, LK_OP_MUL, s, NULL, 2, (int[]){dy, p}), t));
+        int dp = both ? op(b, LK_OP_MUL, s, NULL, 2, (int[]){dy, q}) : -1;
+        int dq = other ? reduced(b, op(b, LK_OP_MUL, s, NULL, 2, (int[]){dy, p}), t) : -1;
+        contribute(b, p, dp);
+        contribute(b, q, dq);
         return;
     }
     if (both) contribute(b, p, dy);
