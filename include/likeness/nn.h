@@ -181,7 +181,8 @@ typedef enum lk_nn_states {
                               full */
     LK_NN_STATES_FACTORED, /* 1.25 bytes: the first state as in SHORT, of the second the means of each row and column of
                               32×32 weights (Adafactor, Shazeer and Stern 2018); of the same weights */
-    LK_NN_STATES_HOST,     /* as FULL; those of a GPU lie in the computer's memory, where it reaches for them */
+    LK_NN_STATES_HOST,     /* as FULL; those of a GPU lie in the computer's memory, where it reaches for them
+                              beside the backward pass */
 } lk_nn_states;
 
 /* Where a network runs. */

@@ -1,24 +1,35 @@
 /* Differentiation: the nodes of the backward pass and of the optimizer, appended to the forward pass in the order in which
  * they run. A parameter is updated as soon as its gradient is complete, so no full set of gradients ever exists. With
- * several processes, a gradient's average starts then, and the parameter is updated a few gradients later. */
+ * several processes, a gradient's average starts then, and the parameter is updated a few gradients later. Where updates
+ * run beside the backward pass (states in the host's memory), a gradient is kept until its update is waited for.
+ *
+ * A parameter's gradient is complete when all its uses have been gone through: the node that updates it comes after all nodes
+ * that read it, and recompute.c repeats none after that. */
 #include "internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+/* Tensors under way beside the backward pass, oldest first. */
+typedef struct queue {
+    int *tensors;
+    int count;
+    size_t numbers;
+} queue;
+
 typedef struct backward {
     lk_nn_exec *e;
     lk_nn_graph *g;
-    int *gradient;  /* of each tensor of the forward pass, or −1 */
-    int *uses_left; /* of each parameter: contributions still to come */
-    bool *reaches;  /* does this tensor influence a loss? */
-    int *averaging; /* tensors on their way between processes, oldest first: a parameter or a loss's value */
-    int averaging_count;
-    size_t averaging_numbers;
+    int *gradient;   /* of each tensor of the forward pass, or −1 */
+    int *uses_left;  /* of each parameter: contributions still to come */
+    bool *reaches;   /* does this tensor influence a loss? */
+    queue averaging; /* parameters and losses' values, on their way between processes */
+    queue updating;  /* gradients, being applied */
+    size_t largest;  /* parameter, numbers */
 } backward;
 
-/* So many numbers may wait for the other processes while the backward pass goes on: 64 MiB. */
-#define AVERAGING_MOST ((size_t)16 << 20)
+/* So many numbers may wait for the other processes, or to be applied, while the backward pass goes on: 64 MiB. */
+#define WAITING_MOST ((size_t)16 << 20)
 
 static int op(backward *b, lk_op kind, lk_nn_shape out, const lk_attributes *a, int count, const int *in) {
     lk_attributes copy = a ? *a : (lk_attributes){0};
@@ -34,25 +45,58 @@ static int averaged(const backward *b, int t) {
     return b->g->tensors[t].kind == LK_PARAM ? b->g->tensors[t].gradient : t;
 }
 
+static size_t numbers_of(const backward *b, int t) { return lk_nn_count(b->g->tensors[t].shape); }
+
+static void begin(queue *q, int t, size_t numbers) {
+    q->tensors[q->count++] = t;
+    q->numbers += numbers;
+}
+
+static int oldest(queue *q) {
+    int t = q->tensors[0];
+    memmove(q->tensors, q->tensors + 1, (size_t)--q->count * sizeof *q->tensors);
+    return t;
+}
+
+static void update(backward *b, int t) {
+    int gradient = b->g->tensors[t].gradient;
+    lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, gradient}, 2);
+    if (b->e->beside) begin(&b->updating, gradient, numbers_of(b, gradient));
+}
+
+/* Waits for the oldest updates until no more than `most` numbers are under way. */
+static void join(backward *b, size_t most) {
+    queue *q = &b->updating;
+    while (q->count && q->numbers > most) {
+        int gradient = oldest(q);
+        q->numbers -= numbers_of(b, gradient);
+        lk_graph_node(b->g, LK_OP_ADAM_WAIT, &gradient, 1);
+    }
+}
+
+/* Before so many numbers of a gradient are computed: with those that are kept for their updates they take no more than
+ * WAITING_MOST, or than the largest gradient alone. */
+static void make_way(backward *b, size_t numbers) {
+    size_t most = b->largest > WAITING_MOST ? b->largest : WAITING_MOST;
+    join(b, most - numbers);
+}
+
 /* Waits for the oldest averages until no more than `most` numbers are under way. */
 static void settle(backward *b, size_t most) {
-    int done = 0;
-    for (; done < b->averaging_count && b->averaging_numbers > most; done++) {
-        int t = b->averaging[done], value = averaged(b, t);
+    queue *q = &b->averaging;
+    while (q->count && q->numbers > most) {
+        int t = oldest(q), value = averaged(b, t);
+        q->numbers -= numbers_of(b, value);
         lk_graph_node(b->g, LK_OP_REDUCE_WAIT, &value, 1);
-        if (t != value) lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, value}, 2);
-        b->averaging_numbers -= lk_nn_count(b->g->tensors[value].shape);
+        if (t != value) update(b, t);
     }
-    b->averaging_count -= done;
-    memmove(b->averaging, b->averaging + done, (size_t)b->averaging_count * sizeof *b->averaging);
 }
 
 static void average(backward *b, int t) {
     int value = averaged(b, t);
     lk_graph_node(b->g, LK_OP_REDUCE_START, &value, 1);
-    b->averaging[b->averaging_count++] = t;
-    b->averaging_numbers += lk_nn_count(b->g->tensors[value].shape);
-    settle(b, AVERAGING_MOST);
+    begin(&b->averaging, t, numbers_of(b, value));
+    settle(b, WAITING_MOST);
 }
 
 /* Is `t` the gradient of a weight and of nothing else, so that it may be overwritten? */
@@ -78,7 +122,7 @@ static void contribute(backward *b, int t, int d) {
     if (p->gradient < 0) return;
     if (b->e->options.keep_gradients) b->g->tensors[p->gradient].pinned = true;
     if (alone(b))
-        lk_graph_node(b->g, LK_OP_ADAM, (int[]){t, p->gradient}, 2);
+        update(b, t);
     else
         average(b, t);
 }
@@ -99,6 +143,7 @@ static void conv(backward *b, const lk_node *n, int dy, lk_op back_data, lk_op b
     if (wanted(b, x)) contribute(b, x, op(b, back_data, xs, &n->a, 2, (int[]){dy, w}));
     bool with_bias = bias >= 0 && wanted(b, bias);
     if (!wanted(b, w) && !with_bias) return;
+    make_way(b, lk_nn_count(ws));
     int dw = op(b, back_weights, ws, &n->a, 2, (int[]){x, dy});
     if (dw < 0) return;
     b->g->tensors[dw].gradient = w; /* so that the backend gives it the parameter's layout */
@@ -267,10 +312,15 @@ bool lk_differentiate(lk_nn_exec *e, lk_error *err) {
     b.gradient = lk_alloc(count, sizeof(int), err);
     b.uses_left = lk_alloc(count, sizeof(int), err);
     b.reaches = lk_alloc(count, sizeof(bool), err);
-    b.averaging = lk_alloc(count, sizeof(int), err);
-    bool ok = b.gradient && b.uses_left && b.reaches && b.averaging;
+    b.averaging.tensors = lk_alloc(count, sizeof(int), err);
+    b.updating.tensors = lk_alloc(count, sizeof(int), err);
+    bool ok = b.gradient && b.uses_left && b.reaches && b.averaging.tensors && b.updating.tensors;
     if (ok) {
-        for (size_t i = 0; i < count; i++) b.gradient[i] = -1;
+        for (size_t i = 0; i < count; i++) {
+            b.gradient[i] = -1;
+            bool larger = g->tensors[i].kind == LK_PARAM && lk_nn_count(g->tensors[i].shape) > b.largest;
+            if (larger) b.largest = lk_nn_count(g->tensors[i].shape);
+        }
         mark(&b);
         for (int i = 0; !alone(&b) && i < g->loss_count; i++) average(&b, g->losses[i].tensor);
     }
@@ -279,9 +329,13 @@ bool lk_differentiate(lk_nn_exec *e, lk_error *err) {
         if (!g->tensors[n.op == LK_OP_LOSS ? n.in[0] : n.out[0]].needs_gradient) continue;
         ok = node(&b, &n, err);
     }
-    if (ok) settle(&b, 0);
+    if (ok) {
+        settle(&b, 0);
+        join(&b, 0);
+    }
     free(b.gradient);
-    free(b.averaging);
+    free(b.averaging.tensors);
+    free(b.updating.tensors);
     free(b.uses_left);
     free(b.reaches);
     return ok && lk_nn_graph_ok(g, err);

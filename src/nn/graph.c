@@ -59,6 +59,7 @@ static const char *const op_names[LK_OP_COUNT] = {
     [LK_OP_SAMPLE_MEAN_BACK] = "sample_mean_back",
     [LK_OP_LOSS_BACK] = "loss_back",
     [LK_OP_ADAM] = "adam",
+    [LK_OP_ADAM_WAIT] = "adam_wait",
     [LK_OP_REDUCE_START] = "reduce_start",
     [LK_OP_REDUCE_WAIT] = "reduce_wait",
     [LK_OP_CONVERT] = "convert",

@@ -64,6 +64,7 @@ typedef enum lk_op {
     LK_OP_SAMPLE_MEAN_BACK, /* dy → dx */
     LK_OP_LOSS_BACK,        /* → dx */
     LK_OP_ADAM,             /* parameter, gradient; changes the parameter */
+    LK_OP_ADAM_WAIT,        /* an update that ran beside others is done with its gradient */
     LK_OP_REDUCE_START,     /* begin to average a tensor over all processes, where it lies */
     LK_OP_REDUCE_WAIT,      /* the average is there */
     LK_OP_CONVERT,          /* between float32 and 16 bits */
@@ -159,6 +160,7 @@ struct lk_nn_exec {
     bool profile;
     int precision; /* the lk_nn_precision that the device makes of the one in the options */
     bool narrow;   /* multiplies numbers of 16 bits where it can */
+    bool beside;   /* parameters are updated beside the backward pass */
 };
 
 /* How an executor's device does it. All memory that nodes see lies on that device. */

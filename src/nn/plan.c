@@ -218,8 +218,7 @@ static void tell_precision(const lk_nn_exec *e) {
                e->backend == &lk_backend_cpu ? "the processor" : "this GPU", lk_nn_precision_names[e->precision]);
 }
 
-static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {
-    if (!lk_nn_graph_ok(g, err)) return NULL;
+static lk_nn_exec *planned(const lk_nn_graph *g, const lk_nn_options *options, bool beside, lk_error *err) {
     lk_nn_exec *e = lk_alloc(1, sizeof *e, err);
     if (!e) return NULL;
     e->options = *options;
@@ -230,9 +229,23 @@ static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool
         return NULL;
     }
     if (states_on_host(e) && !e->backend->allocate_host) e->options.optimizer_memory = LK_NN_STATES_FULL;
+    e->beside = beside && states_on_host(e);
+    if (lk_graph_copy(g, &e->g, err) && plan(e, err)) return e;
+    lk_nn_free(e);
+    return NULL;
+}
+
+static lk_nn_exec *make(const lk_nn_graph *g, const lk_nn_options *options, bool only_plan, lk_error *err) {
+    if (!lk_nn_graph_ok(g, err)) return NULL;
     int threads = lk_threads();
-    if (e->options.threads > 0) lk_set_threads(e->options.threads);
-    bool ok = lk_graph_copy(g, &e->g, err) && plan(e, err) && (only_plan || (keeps_to_memory(e, err) && take(e, err)));
+    if (options->threads > 0) lk_set_threads(options->threads);
+    lk_nn_exec *e = planned(g, options, true, err);
+    /* Gradients that wait for their updates take memory, too. */
+    if (e && e->beside && !keeps_to_memory(e, NULL)) {
+        lk_nn_free(e);
+        e = planned(g, options, false, err);
+    }
+    bool ok = e && (only_plan || (keeps_to_memory(e, err) && take(e, err)));
     lk_set_threads(threads);
     if (ok && !only_plan) tell_precision(e);
     if (ok) return e;

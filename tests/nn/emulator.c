@@ -2,7 +2,10 @@
  * bookkeeping and the index arithmetic of every kernel are tested on machines without a GPU.
  *
  * "The libraries" take layers of 16 bits, of those with a float32 result only weight gradients, and TF32 ones, but no float32, so
- * that each way through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. */
+ * that each way through layers.c is walked. Points of a kernel are visited from the last to the first: none may lean on another. What
+ * runs beside other work runs as late as it may, or as early: whoever changes what it reads, or reads what it changes, before
+ * waiting for it gets other results in one of the two. */
+#include "emulator.h"
 #include "cuda/gpu.h"
 
 #include <stdlib.h>
@@ -13,12 +16,20 @@ struct lk_gpu_layer {
     lk_gpu_layer *next;
 };
 
+bool lk_emulated_early;
+
 typedef struct launch {
     void (*run)(lk_gpu *gpu, const void *args, size_t count);
     void *args;
-    size_t count;
+    size_t size, count; /* size: of the args */
+    bool beside;
     struct launch *next;
 } launch;
+
+/* Launches in order. */
+typedef struct list {
+    launch *first, **end;
+} list;
 
 typedef struct layer_args {
     lk_gpu_layer *layer;
@@ -27,8 +38,9 @@ typedef struct layer_args {
 
 struct lk_gpu {
     lk_gpu_layer *layers;
-    launch *first, **end; /* while recording */
-    bool recording;
+    list recorded, waiting; /* waiting: what runs beside and is not yet done */
+    bool recording, beside; /* beside: what is launched now */
+    int under_way;          /* begun beside, and not waited for */
     lk_nn_peers *peers;
 };
 
@@ -58,6 +70,7 @@ void lk_gpu_close(lk_gpu *gpu) {
         next = l->next;
         free(l);
     }
+    lk_gpu_forget(gpu->waiting.first);
     free(gpu);
 }
 
@@ -83,25 +96,55 @@ bool lk_gpu_wait(lk_gpu *gpu, lk_error *err) {
 bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
 bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
 
+/* ---- Launches ---------------------------------------------------------------------------------------------- */
+
+static bool append(list *l, launch what, lk_error *err) {
+    launch *added = lk_alloc(1, sizeof *added, err);
+    void *args = added ? lk_alloc(what.size, 1, err) : NULL;
+    if (!args) {
+        free(added);
+        return false;
+    }
+    memcpy(args, what.args, what.size);
+    *added = what;
+    added->args = args;
+    added->next = NULL;
+    if (!l->first) l->end = &l->first;
+    *l->end = added;
+    l->end = &added->next;
+    return true;
+}
+
+static bool perform(lk_gpu *gpu, const launch *l, lk_error *err) {
+    if (l->beside && !lk_emulated_early) return append(&gpu->waiting, *l, err);
+    l->run(gpu, l->args, l->count);
+    return true;
+}
+
+static bool run_or_record(lk_gpu *gpu, void (*run)(lk_gpu *, const void *, size_t), const void *args, size_t size,
+                          size_t count, lk_error *err) {
+    launch l = {run, (void *)(uintptr_t)args, size, count, gpu->beside, NULL};
+    return gpu->recording ? append(&gpu->recorded, l, err) : perform(gpu, &l, err);
+}
+
 bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err) {
     (void)err;
     gpu->recording = true;
-    gpu->first = NULL;
-    gpu->end = &gpu->first;
+    gpu->recorded.first = NULL;
     return true;
 }
 
 bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err) {
     (void)err;
     gpu->recording = false;
-    *recorded = gpu->first;
+    *recorded = gpu->recorded.first;
     return true;
 }
 
 bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err) {
-    (void)err;
-    for (const launch *l = recorded; l; l = l->next) l->run(gpu, l->args, l->count);
-    return true;
+    for (const launch *l = recorded; l; l = l->next)
+        if (!perform(gpu, l, err)) return false;
+    return !gpu->under_way || lk_fail(err, LK_ERR_UNSUPPORTED, "a recorded step that leaves work under way");
 }
 
 void lk_gpu_forget(void *recorded) {
@@ -112,21 +155,39 @@ void lk_gpu_forget(void *recorded) {
     }
 }
 
-static bool run_or_record(lk_gpu *gpu, void (*run)(lk_gpu *, const void *, size_t), const void *args, size_t size,
-                          size_t count, lk_error *err) {
-    if (!gpu->recording) {
-        run(gpu, args, count);
-        return true;
-    }
-    launch *l = lk_alloc(1, sizeof *l, err);
-    void *copy = l ? lk_alloc(size, 1, err) : NULL;
-    if (!copy) return false;
-    memcpy(copy, args, size);
-    *l = (launch){run, copy, count, NULL};
-    *gpu->end = l;
-    gpu->end = &l->next;
-    return true;
+static void begin_beside(lk_gpu *gpu, const void *args, size_t count) {
+    (void)args, (void)count;
+    gpu->under_way++;
 }
+
+static void end_beside(lk_gpu *gpu, const void *args, size_t count) { (void)gpu, (void)args, (void)count; }
+
+static void wait_beside(lk_gpu *gpu, const void *args, size_t count) {
+    (void)args, (void)count;
+    if (gpu->under_way-- == 0) abort();
+    for (bool more = gpu->waiting.first != NULL; more;) {
+        launch *l = gpu->waiting.first;
+        gpu->waiting.first = l->next;
+        l->next = NULL;
+        l->run(gpu, l->args, l->count);
+        more = l->run != end_beside && gpu->waiting.first;
+        lk_gpu_forget(l);
+    }
+}
+
+bool lk_gpu_beside_begin(lk_gpu *gpu, lk_error *err) {
+    bool ok = run_or_record(gpu, begin_beside, "", 1, 0, err);
+    gpu->beside = true;
+    return ok;
+}
+
+bool lk_gpu_beside_end(lk_gpu *gpu, lk_error *err) {
+    bool ok = run_or_record(gpu, end_beside, "", 1, 0, err);
+    gpu->beside = false;
+    return ok;
+}
+
+bool lk_gpu_beside_wait(lk_gpu *gpu, lk_error *err) { return run_or_record(gpu, wait_beside, "", 1, 0, err); }
 
 /* ---- Several processes: the processor's averages ------------------------------------------------------------ */
 

@@ -1,5 +1,5 @@
-/* Short and factored moments on the GPU, or on the stand-in for one: what short ones are, by their definition; whole steps and
- * saved moments beside the processor's; and what they take. (Factored ones are judged by NumPy, in test_factored.c.) */
+/* Adam's moments on the GPU, or on the stand-in for one: what short ones are, by their definition; whole steps with short and
+ * factored ones and saved moments beside the processor's; what they take; and updates beside the backward pass. (Factored ones are judged by NumPy, in test_factored.c.) */
 #include "testing.h"
 
 #include <math.h>
@@ -336,6 +336,149 @@ static void memory_is_counted(void **state) {
     }
 }
 
+/* ---- Updates beside the backward pass ------------------------------------------------------------------------ */
+
+static int find(const lk_nn_graph *g, int from, lk_op op, int operand) {
+    for (int i = from; i < g->node_count; i++)
+        if (g->nodes[i].op == op && g->nodes[i].in[0] == operand) return i;
+    fail_msg("%s of tensor %d is missing", lk_op_name(op), operand);
+    return -1;
+}
+
+/* From the update at `start` on nobody reads the parameter. */
+static void unread(const lk_nn_graph *g, int start) {
+    for (int i = start + 1; i < g->node_count; i++)
+        for (int k = 0; k < g->nodes[i].in_count; k++)
+            if (lk_root(g, g->nodes[i].in[k]) == g->nodes[start].in[0])
+                fail_msg("%s reads what was updated", lk_op_name(g->nodes[i].op));
+}
+
+/* Until the update at `start` is waited for nobody gets the gradient's memory. */
+static void undisturbed(const lk_nn_graph *g, int start) {
+    int gradient = lk_root(g, g->nodes[start].in[1]), wait = find(g, start, LK_OP_ADAM_WAIT, g->nodes[start].in[1]);
+    const lk_tensor *d = &g->tensors[gradient];
+    assert_true(d->first <= start && d->last >= wait);
+    for (int i = 0; i < g->tensor_count; i++) {
+        const lk_tensor *t = &g->tensors[i];
+        if (i == gradient || !lk_in_arena(t) || t->last < start || t->first > wait) continue;
+        if (t->place < d->place + d->bytes && d->place < t->place + t->bytes)
+            fail_msg("tensor %d lies in a gradient that is being applied", i);
+    }
+}
+
+/* Gradients that are kept, with the one that is computed, take 64 MiB at most, or what the largest takes; and meanwhile the
+ * backward pass goes on. */
+static void in_bounds(const lk_nn_exec *e, size_t largest) {
+    const lk_nn_graph *g = &e->g;
+    size_t kept = 0, most = LK_MIB(64) / sizeof(float);
+    int meanwhile = 0;
+    for (int i = e->forward_count; i < g->node_count; i++) {
+        const lk_node *n = &g->nodes[i];
+        if (n->op == LK_OP_ADAM) {
+            kept += lk_nn_count(g->tensors[n->in[1]].shape);
+        } else if (n->op == LK_OP_ADAM_WAIT) {
+            kept -= lk_nn_count(g->tensors[n->in[0]].shape);
+        } else if (kept > 0) {
+            bool weights = n->op == LK_OP_CONV_BACK_WEIGHTS || n->op == LK_OP_DENSE_BACK_WEIGHTS;
+            if (weights)
+                assert_true(kept + lk_nn_count(g->tensors[n->out[0]].shape) <= (largest > most ? largest : most));
+            meanwhile++;
+        }
+    }
+    assert_int_equal(kept, 0);
+    assert_true(meanwhile > 0);
+}
+
+/* Three layers, of which any two are more than may be kept, but for the least inner size. */
+static lk_nn_graph *large(int inner) {
+    lk_error err = {0};
+    lk_nn_graph *g = lk_nn_graph_new(&err);
+    lk_nn_t x = lk_nn_input(g, "x", (lk_nn_shape){1, 3000, 1, 1});
+    for (int i = 0; i < 3; i++) {
+        char name[] = {(char)('a' + i), 0}, bias[] = {'b', (char)('a' + i), 0};
+        lk_nn_shape s = {i == 1 ? 3000 : inner, i == 1 ? inner : 3000, 1, 1};
+        lk_nn_t w = lk_nn_param(g, name, s, (lk_nn_init){0});
+        x = lk_nn_dense(g, x, w, lk_nn_param(g, bias, (lk_nn_shape){1, s.n, 1, 1}, (lk_nn_init){0}), LK_NN_LINEAR, 0);
+    }
+    lk_nn_loss(g, "square", lk_nn_square(g, x), 1);
+    return g;
+}
+
+/* A parameter that is not a layer's, times what depends on another. */
+static lk_nn_graph *factor(void) {
+    lk_error err = {0};
+    lk_nn_graph *g = lk_nn_graph_new(&err);
+    lk_nn_t x = lk_nn_input(g, "x", (lk_nn_shape){BATCH, 8, 1, 1});
+    lk_nn_t w = lk_nn_param(g, "w", (lk_nn_shape){8, 8, 1, 1}, (lk_nn_init){LK_NN_NORMAL, 0.1f});
+    lk_nn_t p = lk_nn_param(g, "p", (lk_nn_shape){BATCH, 8, 1, 1}, (lk_nn_init){LK_NN_NORMAL, 0.1f});
+    lk_nn_loss(g, "dot", lk_nn_mul(g, p, lk_nn_dense(g, x, w, -1, LK_NN_LINEAR, 0)), 1);
+    return g;
+}
+
+static void updates_run_beside(void **state) {
+    (void)state;
+    lk_nn_options o = {.device = LK_NN_GPU, .optimizer_memory = LK_NN_STATES_HOST};
+    for (int i = 0; i < 2; i++) {
+        lk_nn_exec *e = compiled(i ? factor() : network(), o);
+        int updates = 0;
+        assert_true(e->beside);
+        for (int k = 0; k < e->g.node_count; k++)
+            if (e->g.nodes[k].op == LK_OP_ADAM) {
+                unread(&e->g, k);
+                undisturbed(&e->g, k);
+                updates++;
+            }
+        assert_int_equal(updates, lk_nn_param_count(e));
+        in_bounds(e, lk_nn_memory_of(e).largest);
+        lk_nn_free(e);
+    }
+}
+
+/* Weights are updated before the last reader of `target`, which they make: no gradient goes that way. */
+static lk_nn_graph *early_update(void) {
+    lk_error err = {0};
+    lk_nn_graph *g = lk_nn_graph_new(&err);
+    lk_nn_t x = lk_nn_input(g, "x", (lk_nn_shape){BATCH, 3, 16, 16});
+    lk_nn_t more = lk_nn_input(g, "more", (lk_nn_shape){8 * BATCH, 3, 16, 16}); /* where the step takes most */
+    lk_nn_t w = lk_nn_param(g, "w", (lk_nn_shape){8, 3, 3, 3}, (lk_nn_init){LK_NN_NORMAL, 0.1f});
+    lk_nn_t v = lk_nn_param(g, "v", (lk_nn_shape){8, 3, 3, 3}, (lk_nn_init){LK_NN_NORMAL, 0.1f});
+    lk_nn_conv_options o = {.same = true};
+    lk_nn_t target = lk_nn_conv(g, x, w, -1, &o), y = lk_nn_conv(g, x, v, -1, &o);
+    lk_nn_loss(g, "dssim", lk_nn_dssim(g, y, target, -1, 1), 1);
+    lk_nn_loss(g, "square", lk_nn_square(g, lk_nn_square(g, lk_nn_conv(g, more, w, -1, &o))), 1);
+    return g;
+}
+
+static void nothing_is_computed_again_too_late(void **state) {
+    (void)state;
+    lk_error err = {0};
+    lk_nn_options o = {.device = LK_NN_GPU, .train = true, .memory = 1};
+    lk_nn_graph *g = early_update();
+    lk_nn_memory least;
+    test_ok(lk_nn_plan(g, &o, &least, &err), &err);
+    o.memory = least.total;
+    lk_nn_exec *e = compiled(g, o);
+    for (int k = 0; k < e->g.node_count; k++)
+        if (e->g.nodes[k].op == LK_OP_ADAM) unread(&e->g, k);
+    lk_nn_free(e);
+}
+
+/* Of networks that are described alone, since they are large. */
+static void few_gradients_wait(void **state) {
+    (void)state;
+    lk_error err = {0};
+    for (int inner = 2000; inner <= 8000; inner += 2000) {
+        lk_nn_graph *g = large(inner);
+        lk_nn_exec e = {.options = {.train = true}, .beside = true};
+        test_ok(lk_graph_copy(g, &e.g, &err), &err);
+        e.forward_count = e.g.node_count;
+        test_ok(lk_differentiate(&e, &err), &err);
+        in_bounds(&e, 3000 * (size_t)inner);
+        lk_graph_clear(&e.g);
+        lk_nn_graph_free(g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(short_moments_are_as_defined),
                                        cmocka_unit_test(draws_hang_by_the_step),
@@ -343,7 +486,10 @@ int main(void) {
                                        cmocka_unit_test(copies_in_bfloat16_follow),
                                        cmocka_unit_test(moments_move_between_processor_and_gpu),
                                        cmocka_unit_test(a_restart_changes_nothing),
-                                       cmocka_unit_test(memory_is_counted)};
+                                       cmocka_unit_test(memory_is_counted),
+                                       cmocka_unit_test(updates_run_beside),
+                                       cmocka_unit_test(nothing_is_computed_again_too_late),
+                                       cmocka_unit_test(few_gradients_wait)};
     lk_error err = {0};
     lk_backend_gpu = &lk_backend_cuda;
     if (!lk_nn_has_gpu(NULL, &err)) {

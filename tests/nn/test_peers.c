@@ -66,14 +66,18 @@ static void fill(lk_nn_exec *e, const char *name, int step, int first) {
     }
 }
 
-static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, int precision, float *losses) {
+static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, int precision, int states, float *losses) {
     lk_error err = {0};
     lk_nn_graph *g = describe(batch);
-    lk_nn_exec *e = lk_nn_compile(
-        g,
-        &(lk_nn_options){
-            .train = true, .device = DEVICE, .seed = 5, .threads = 1, .peers = with, .precision = precision},
-        &err);
+    lk_nn_exec *e = lk_nn_compile(g,
+                                  &(lk_nn_options){.train = true,
+                                                   .device = DEVICE,
+                                                   .seed = 5,
+                                                   .threads = 1,
+                                                   .peers = with,
+                                                   .precision = precision,
+                                                   .optimizer_memory = states},
+                                  &err);
     lk_nn_graph_free(g);
     if (!e) fail_msg("%s", err.message);
     lk_nn_adam adam = {1e-3f, 0.5f, 0.999f, 1e-7f};
@@ -86,11 +90,11 @@ static lk_nn_exec *train(int batch, int first, lk_nn_peers *with, int precision,
     return e;
 }
 
-static void compare(int precision, double tolerance) {
+static void compare(int precision, int states, double tolerance) {
     int count = lk_nn_peers_count(peers), rank = lk_nn_peers_rank(peers);
     float together[2 * STEPS], alone[2 * STEPS];
-    lk_nn_exec *a = train(BATCH / count, rank * (BATCH / count), peers, precision, together),
-               *b = train(BATCH, 0, NULL, precision, alone);
+    lk_nn_exec *a = train(BATCH / count, rank * (BATCH / count), peers, precision, states, together),
+               *b = train(BATCH, 0, NULL, precision, states, alone);
     for (int i = 0; i < 2 * STEPS; i++) assert_float_equal(together[i], alone[i], (float)tolerance * fabsf(alone[i]));
     for (int i = 0; i < lk_nn_param_count(a); i++) {
         size_t n = lk_nn_count(lk_nn_param_shape(a, i));
@@ -112,18 +116,24 @@ static void compare(int precision, double tolerance) {
 
 static void one_step_of_all_is_one_step(void **state) {
     (void)state;
-    compare(LK_NN_F32, 1e-4);
+    compare(LK_NN_F32, LK_NN_STATES_FULL, 1e-4);
 }
 
 static void in_bfloat16_too(void **state) {
     (void)state;
-    compare(LK_NN_BF16, 2e-2);
+    compare(LK_NN_BF16, LK_NN_STATES_FULL, 2e-2);
+}
+
+/* Where there is a GPU, averages and updates are both beside the backward pass. */
+static void with_states_on_the_host_too(void **state) {
+    (void)state;
+    compare(LK_NN_F32, LK_NN_STATES_HOST, 1e-4);
 }
 
 #ifdef LK_TEST_GPU
 static void in_float16_too(void **state) {
     (void)state;
-    compare(LK_NN_F16, 4e-3);
+    compare(LK_NN_F16, LK_NN_STATES_FULL, 4e-3);
 }
 
 /* Gradients that overflow in one process alone are left out by all, and all lower the scale. */
@@ -209,6 +219,7 @@ static void rank_0_tells_everyone(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(one_step_of_all_is_one_step),
                                        cmocka_unit_test(in_bfloat16_too),
+                                       cmocka_unit_test(with_states_on_the_host_too),
 #ifdef LK_TEST_GPU
                                        cmocka_unit_test(in_float16_too),
                                        cmocka_unit_test(an_overflow_is_everyones),

@@ -89,7 +89,14 @@ bool lk_gpu_run_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
                       .kind = lk_gpu_narrow_kind(e),
                       .step = (const lk_gpu_step *)(const void *)s->numbers,
                       .scale = lk_gpu_scale_of(e)};
-    return lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
+    if (e->beside && !lk_gpu_beside_begin(s->gpu, err)) return false;
+    bool ok = lk_gpu_adam(s->gpu, &a, lk_nn_count(p->shape), err);
+    return (!e->beside || lk_gpu_beside_end(s->gpu, err)) && ok;
+}
+
+bool lk_gpu_wait_adam(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    (void)n;
+    return lk_gpu_beside_wait(lk_gpu_state_of(e)->gpu, err);
 }
 
 /* ---- Moments in and out -------------------------------------------------------------------------------------- */

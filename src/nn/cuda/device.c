@@ -50,7 +50,11 @@ size_t lk_gpu_left(int place) {
     return 0;
 }
 
-cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->stream; }
+cudaStream_t lk_gpu_stream(const lk_gpu *gpu) { return gpu->goes_beside ? gpu->beside.stream : gpu->stream; }
+
+/* Beside the backward pass memory is read over the bus, which so many blocks keep busy; more would hold multiprocessors that
+ * layers want. */
+unsigned lk_gpu_blocks(const lk_gpu *gpu) { return gpu->goes_beside ? 32 : 132 * 16; }
 
 /* Each process of a machine takes another GPU. */
 static bool choose(int place, int processes, lk_error *err) {
@@ -69,7 +73,8 @@ lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
     lk_gpu *g = choose(place, processes, err) ? lk_alloc(1, sizeof *g, err) : NULL;
     if (!g) return NULL;
     bool ok = lk_cuda_ok(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking), "open a stream", err) &&
-              lk_cuda_ok(cudaEventCreateWithFlags(&g->mark, cudaEventDisableTiming), "make an event", err);
+              lk_cuda_ok(cudaEventCreateWithFlags(&g->mark, cudaEventDisableTiming), "make an event", err) &&
+              lk_gpu_lane_open(&g->beside, err);
     if (ok &&
         (cudnnCreate(&g->cudnn) != CUDNN_STATUS_SUCCESS || cudnnSetStream(g->cudnn, g->stream) != CUDNN_STATUS_SUCCESS))
         ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuDNN does not start on this GPU");
@@ -89,6 +94,7 @@ void lk_gpu_close(lk_gpu *gpu) {
         free(l);
     }
     lk_gpu_part(gpu);
+    lk_gpu_lane_close(&gpu->beside);
     if (gpu->blas) cublasLtDestroy(gpu->blas);
     if (gpu->cudnn) cudnnDestroy(gpu->cudnn);
     if (gpu->mark) cudaEventDestroy(gpu->mark);
@@ -152,6 +158,61 @@ bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) {
 bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) {
     return lk_cuda_ok(cudaEventSynchronize(gpu->mark), "finish its work", err);
 }
+
+/* ---- Second streams -------------------------------------------------------------------------------------- */
+
+bool lk_gpu_lane_open(lk_gpu_lane *l, lk_error *err) {
+    return lk_cuda_ok(cudaStreamCreateWithFlags(&l->stream, cudaStreamNonBlocking), "open a stream", err) &&
+           lk_cuda_ok(cudaEventCreateWithFlags(&l->ready, cudaEventDisableTiming), "make an event", err);
+}
+
+void lk_gpu_lane_close(lk_gpu_lane *l) {
+    if (l->ready) cudaEventDestroy(l->ready);
+    for (int i = 0; i < l->room; i++) cudaEventDestroy(l->done[i]);
+    if (l->stream) cudaStreamDestroy(l->stream);
+    free(l->done);
+}
+
+bool lk_gpu_lane_fork(lk_gpu *gpu, lk_gpu_lane *l, lk_error *err) {
+    return lk_cuda_ok(cudaEventRecord(l->ready, gpu->stream), "record an event", err) &&
+           lk_cuda_ok(cudaStreamWaitEvent(l->stream, l->ready, 0), "wait for an event", err);
+}
+
+/* An event for one more that is under way. */
+static bool grow(lk_gpu_lane *l, lk_error *err) {
+    if (l->started < l->room) return true;
+    int room = l->room ? 2 * l->room : 64;
+    cudaEvent_t *more = lk_alloc((size_t)room, sizeof(cudaEvent_t), err);
+    if (!more) return false;
+    if (l->done) memcpy(more, l->done, (size_t)l->room * sizeof(cudaEvent_t));
+    free(l->done);
+    l->done = more;
+    for (; l->room < room; l->room++)
+        if (!lk_cuda_ok(cudaEventCreateWithFlags(&more[l->room], cudaEventDisableTiming), "make an event", err))
+            return false;
+    return true;
+}
+
+bool lk_gpu_lane_mark(lk_gpu_lane *l, lk_error *err) {
+    return grow(l, err) && lk_cuda_ok(cudaEventRecord(l->done[l->started++], l->stream), "record an event", err);
+}
+
+bool lk_gpu_lane_join(lk_gpu *gpu, lk_gpu_lane *l, lk_error *err) {
+    bool ok = lk_cuda_ok(cudaStreamWaitEvent(gpu->stream, l->done[l->waited++], 0), "wait for an event", err);
+    if (l->waited == l->started) l->waited = l->started = 0;
+    return ok;
+}
+
+bool lk_gpu_beside_begin(lk_gpu *gpu, lk_error *err) {
+    return gpu->goes_beside = lk_gpu_lane_fork(gpu, &gpu->beside, err);
+}
+
+bool lk_gpu_beside_end(lk_gpu *gpu, lk_error *err) {
+    gpu->goes_beside = false;
+    return lk_gpu_lane_mark(&gpu->beside, err);
+}
+
+bool lk_gpu_beside_wait(lk_gpu *gpu, lk_error *err) { return lk_gpu_lane_join(gpu, &gpu->beside, err); }
 
 /* ---- Recorded steps -------------------------------------------------------------------------------------- */
 

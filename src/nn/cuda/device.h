@@ -9,16 +9,22 @@
 extern "C" {
 #endif
 
+/* A second stream, for what runs beside the first one. */
+typedef struct lk_gpu_lane {
+    cudaStream_t stream;
+    cudaEvent_t ready, *done; /* the latter: of each of those since the last time that none was under way */
+    int room, started, waited;
+} lk_gpu_lane;
+
 struct lk_gpu {
     cudaStream_t stream;
     cudaEvent_t mark;
     cudnnHandle_t cudnn;
     cublasLtHandle_t blas;
     lk_gpu_layer *layers;
-    /* Of several processes. */
-    cudaStream_t side;
-    cudaEvent_t ready, *averages; /* the latter: of each average since the last time that none was under way */
-    int average_room, started, waited;
+    lk_gpu_lane beside;
+    bool goes_beside; /* what is launched now */
+    lk_gpu_lane averages;
 #ifdef LIKENESS_NCCL
     ncclComm_t comm;
 #endif
@@ -47,9 +53,18 @@ struct lk_gpu_layer {
     cublasLtMatmulAlgo_t algorithm;
 };
 
-cudaStream_t lk_gpu_stream(const lk_gpu *gpu);
+cudaStream_t lk_gpu_stream(const lk_gpu *gpu); /* of what is launched now */
+unsigned lk_gpu_blocks(const lk_gpu *gpu);     /* that a kernel may have at most */
 /* Fails with "the GPU cannot WHAT: …", and, where memory ran out, says what to do. */
 bool lk_cuda_ok(cudaError_t status, const char *what, lk_error *err);
+
+bool lk_gpu_lane_open(lk_gpu_lane *l, lk_error *err);
+void lk_gpu_lane_close(lk_gpu_lane *l);
+/* What follows on the lane waits for all that was launched on the first stream; its end is marked; the first stream waits for
+ * the oldest mark that it did not wait for. */
+bool lk_gpu_lane_fork(lk_gpu *gpu, lk_gpu_lane *l, lk_error *err);
+bool lk_gpu_lane_mark(lk_gpu_lane *l, lk_error *err);
+bool lk_gpu_lane_join(lk_gpu *gpu, lk_gpu_lane *l, lk_error *err);
 
 void lk_gpu_part(lk_gpu *gpu); /* nccl.c: from those that joined */
 

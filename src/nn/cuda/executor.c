@@ -396,6 +396,7 @@ static const row table[LK_OP_COUNT] = {
     [LK_OP_SAMPLE_MEAN_BACK] = {NULL, mean_back, false},
     [LK_OP_LOSS_BACK] = {NULL, mean_back, false},
     [LK_OP_ADAM] = {lk_gpu_prepare_adam, lk_gpu_run_adam, false},
+    [LK_OP_ADAM_WAIT] = {NULL, lk_gpu_wait_adam, false},
     [LK_OP_REDUCE_START] = {NULL, start_average, false},
     [LK_OP_REDUCE_WAIT] = {NULL, wait_average, false},
     [LK_OP_CONVERT] = {NULL, convert, false},

@@ -49,6 +49,12 @@ bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err);
 bool lk_gpu_replay(lk_gpu *gpu, void *recorded, lk_error *err);
 void lk_gpu_forget(void *recorded);
 
+/* What is launched between begin and end waits for all that was launched before, and runs beside what is launched after; what
+ * is launched after a wait finds the oldest of these done that was not waited for. Each must be waited for in the same step. */
+bool lk_gpu_beside_begin(lk_gpu *gpu, lk_error *err);
+bool lk_gpu_beside_end(lk_gpu *gpu, lk_error *err);
+bool lk_gpu_beside_wait(lk_gpu *gpu, lk_error *err);
+
 /* ---- Several processes ------------------------------------------------------------------------------------- */
 
 /* Meets the others, which do the same. */
@@ -148,6 +154,7 @@ bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
 /* adam.c */
 bool lk_gpu_prepare_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_run_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_wait_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
 /* Is `data` that tensor's moment in few bits? And such a moment from and to float32, channels last. */
 bool lk_gpu_keeps_few(const lk_tensor *t, const char *data);
 bool lk_gpu_upload_few(lk_nn_exec *e, const lk_tensor *t, char *data, float *values);

@@ -4,9 +4,10 @@
 #include "gpu.h"
 
 extern "C" cudaStream_t lk_gpu_stream(const lk_gpu *gpu);
+extern "C" unsigned lk_gpu_blocks(const lk_gpu *gpu);
 extern "C" bool lk_cuda_ok(cudaError_t status, const char *what, lk_error *err);
 
-static const unsigned threads = 256, most_blocks = 132 * 16;
+static const unsigned threads = 256;
 
 template <typename Args, void (*point)(const Args *, uint32_t)>
 __global__ void __launch_bounds__(256) every_point(const __grid_constant__ Args args, uint32_t count) {
@@ -19,7 +20,7 @@ __global__ void __launch_bounds__(256) every_point(const __grid_constant__ Args 
     extern "C" bool lk_gpu_##name(lk_gpu *gpu, const type *a, size_t count, lk_error *err) {                           \
         if (count == 0) return true;                                                                                   \
         size_t blocks = (count + threads - 1) / threads;                                                               \
-        if (blocks > most_blocks) blocks = most_blocks;                                                                \
+        if (blocks > lk_gpu_blocks(gpu)) blocks = lk_gpu_blocks(gpu);                                                  \
         every_point<type, name##_at><<<(unsigned)blocks, threads, 0, lk_gpu_stream(gpu)>>>(*a, (uint32_t)count);       \
         return lk_cuda_ok(cudaGetLastError(), "start the kernel '" #name "'", err);                                    \
     }
