@@ -118,7 +118,8 @@ static bool one(cli_call *call, const values *v, const lk_train_options *o, uint
         return lk_fail(err, LK_ERR_MEMORY,
                        "this training needs at least %.0fM%s, even with activations computed again: take a smaller "
                        "--batch, --optimizer-memory %s, or smaller dimensions",
-                       least_mib, v->gpu ? " of the card" : " and its faces", v->gpu ? "host" : "short or factored");
+                       least_mib, v->gpu ? " of the card" : " and its faces",
+                       v->gpu ? "factored or host" : "short or factored");
     say_needs(call, v, &n);
     if (n.network.saved)
         cli_say(call, "Within %.0fM activations are computed again: %.1f MiB less, for %.1f %% more operations.\n",

@@ -144,6 +144,7 @@ static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, con
 
 /* A GPU's memory is short: what would fit is told by a plan for such a card. */
 static void advise(const lk_swap_config *c, unsigned terms, int batch, lk_nn_options o, lk_error *err) {
+    static const char *const names[] = {"full", "short", "factored", "host"}; /* lk_nn_states */
     char what[LK_COUNT(err->message)];
     snprintf(what, sizeof what, "%s", err->message);
     o.imagined = true;
@@ -152,10 +153,12 @@ static void advise(const lk_swap_config *c, unsigned terms, int batch, lk_nn_opt
         lk_fail(err, LK_ERR_MEMORY, "%s; --batch %d would fit", what, fits * lk_nn_peers_count(o.peers));
         return;
     }
-    o.optimizer_memory = LK_NN_STATES_HOST;
-    bool host = needed(c, terms, batch, &o) <= o.memory;
-    lk_fail(err, LK_ERR_MEMORY, "%s; %s", what,
-            host ? "with --optimizer-memory host it would fit" : "not even --batch 1 would: choose smaller dimensions");
+    while (++o.optimizer_memory <= LK_NN_STATES_HOST)
+        if (needed(c, terms, batch, &o) <= o.memory) {
+            lk_fail(err, LK_ERR_MEMORY, "%s; with --optimizer-memory %s it would fit", what, names[o.optimizer_memory]);
+            return;
+        }
+    lk_fail(err, LK_ERR_MEMORY, "%s; not even --batch 1 would: choose smaller dimensions", what);
 }
 
 bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration, bool fresh,

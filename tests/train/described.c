@@ -176,13 +176,12 @@ static void test_imagined(void **state) {
     lk_swap_objective objective = {0};
     c.lighter = false; /* its layers in groups are not taken by the stand-in's libraries */
     test_ok(lk_swap_complete(&c, &err), &err);
-    static const int states[] = {LK_NN_STATES_FULL, LK_NN_STATES_HOST};
-    for (int k = 0; k < 4; k++) {
+    for (int k = 0; k < 8; k++) {
         lk_nn_memory here, imagined;
         lk_nn_options o = {.train = true,
                            .device = LK_NN_GPU,
-                           .precision = k / 2 ? LK_NN_BF16 : LK_NN_F32,
-                           .optimizer_memory = states[k % 2]};
+                           .precision = k / 4 ? LK_NN_BF16 : LK_NN_F32,
+                           .optimizer_memory = LK_NN_STATES_FULL + k % 4};
         lk_nn_graph *g = lk_swap_training_graph(&c, lk_swap_terms(&c, &objective, 0), 3, &err);
         test_ok(g && lk_nn_plan(g, &o, &here, &err), &err);
         o.imagined = true;

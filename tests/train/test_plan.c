@@ -267,6 +267,14 @@ static void test_card(void **state) {
     assert_true((double)full.network.weights > 5.9 * numbers && (double)full.network.weights < 6.1 * numbers);
     assert_true((double)full.network.optimizer == 8 * numbers);
     assert_int_equal(full.host, full.average + full.samples + full.transfer + full.program);
+    static const double least[] = {8, 3, 1.25};
+    for (int states = LK_NN_STATES_SHORT; states <= LK_NN_STATES_FACTORED; states++) {
+        lk_train_needs few;
+        o.optimizer_memory = states;
+        test_ok(lk_train_plan(&c, &objective, &o, &few, &err), &err);
+        double each = (double)few.network.optimizer / numbers;
+        assert_true(each > least[states] && each < 1.03 * least[states]);
+    }
     o.optimizer_memory = LK_NN_STATES_HOST;
     o.batch = 1;
     o.memory = (uint64_t)4 << 30;
