@@ -260,23 +260,29 @@ static void set_scale(lk_nn_exec *e, float now, uint32_t clean) {
     assert_true(lk_gpu_upload(state->gpu, state->scale, &s, sizeof s, NULL) && lk_gpu_wait(state->gpu, NULL));
 }
 
-static float *parameters(const lk_nn_exec *e, size_t *count) {
+static float *all_of(const lk_nn_exec *e, lk_nn_slot slot, size_t *count) {
     size_t room = 0, at = 0;
     for (int i = 0; i < lk_nn_param_count(e); i++) room += lk_nn_count(lk_nn_param_shape(e, i));
     float *all = malloc(room * sizeof *all);
     assert_non_null(all);
     for (int i = 0; i < lk_nn_param_count(e); i++) {
-        assert_true(lk_nn_param_get(e, i, LK_NN_VALUE, all + at));
+        assert_true(lk_nn_param_get(e, i, slot, all + at));
         at += lk_nn_count(lk_nn_param_shape(e, i));
     }
     *count = room;
     return all;
 }
 
-static size_t finite_ones(const float *p, size_t count) {
-    size_t n = 0;
-    for (size_t i = 0; i < count; i++) n += isfinite(p[i]) != 0;
-    return n;
+static float *parameters(const lk_nn_exec *e, size_t *count) { return all_of(e, LK_NN_VALUE, count); }
+
+static void all_are_finite(const lk_nn_exec *e) {
+    static const lk_nn_slot slots[] = {LK_NN_VALUE, LK_NN_MOMENT1, LK_NN_MOMENT2};
+    for (size_t k = 0; k < LK_COUNT(slots); k++) {
+        size_t count;
+        float *p = all_of(e, slots[k], &count);
+        for (size_t i = 0; i < count; i++) assert_true(isfinite(p[i]));
+        free(p);
+    }
 }
 
 static void step(lk_nn_exec *e) {
@@ -286,19 +292,19 @@ static void step(lk_nn_exec *e) {
     test_ok(lk_nn_step(e, &adam, &err), &err);
 }
 
-static lk_nn_exec *in_float16(void) {
+static lk_nn_exec *in_float16(int states) {
     trial once = trials[0];
     once.steps = 1;
-    lk_nn_exec *e = train(&once, (lk_nn_options){.device = LK_NN_GPU, .precision = LK_NN_F16}, got);
+    lk_nn_exec *e =
+        train(&once, (lk_nn_options){.device = LK_NN_GPU, .precision = LK_NN_F16, .optimizer_memory = states}, got);
     assert_non_null(e);
     return e;
 }
 
 /* A loss that is far too heavy: its gradients overflow, what they lead to stays as it is, and the scale falls until they do
  * not. With the weight that it had, the scale comes back. */
-static void the_scale_falls_and_rises(void **state) {
-    (void)state;
-    lk_nn_exec *e = in_float16();
+static void falls_and_rises(int states) {
+    lk_nn_exec *e = in_float16(states);
     size_t count;
     float *before = parameters(e, &count), scale = LK_GPU_FIRST_SCALE;
     assert_true(scale_of(e).now == scale && scale_of(e).clean == 1);
@@ -314,7 +320,7 @@ static void the_scale_falls_and_rises(void **state) {
     float *after = parameters(e, &count);
     printf("a weight of 1e6: scale %g after %d overflows\n", (double)scale, falls);
     assert_in_range(falls, 2, 19);
-    assert_int_equal(finite_ones(after, count), count);
+    all_are_finite(e);
     assert_memory_not_equal(before, after, count * sizeof *before);
     free(before);
     set_weights(e, &trials[0].config, 0);
@@ -329,6 +335,11 @@ static void the_scale_falls_and_rises(void **state) {
     free(before);
     free(after);
     lk_nn_free(e);
+}
+
+static void the_scale_falls_and_rises(void **state) {
+    (void)state;
+    for (int states = LK_NN_STATES_FULL; states <= LK_NN_STATES_HOST; states++) falls_and_rises(states);
 }
 
 /* The same step from the same weights at another scale. */
@@ -349,7 +360,7 @@ static float *stepped(lk_nn_exec *e, const lk_nn_exec *start, float scale, size_
 /* Where only some gradients overflow, each number takes the step that it takes without an overflow, or none. */
 static void what_is_finite_is_right(void **state) {
     (void)state;
-    lk_nn_exec *e = in_float16(), *start = in_float16();
+    lk_nn_exec *e = in_float16(LK_NN_STATES_FULL), *start = in_float16(LK_NN_STATES_FULL);
     size_t count, still = 0, wrong = 0;
     float *before = parameters(start, &count), *right = stepped(e, start, 1024, &count), *some, scale = 1024;
     assert_true(scale_of(e).clean == 1);
@@ -391,7 +402,7 @@ static void an_old_one_takes_float16(void **state) {
                                [LK_NN_TF32] = LK_NN_F32,
                                [LK_NN_F16] = LK_NN_F16,
                                [LK_NN_AUTO] = LK_NN_F16};
-    lk_nn_exec *e = in_float16();
+    lk_nn_exec *e = in_float16(LK_NN_STATES_FULL);
     for (int p = LK_NN_F32; p <= LK_NN_AUTO; p++) {
         e->options.precision = p;
         assert_int_equal(lk_backend_cuda.precision(e), p == LK_NN_AUTO ? LK_NN_BF16 : p);
