@@ -38,6 +38,7 @@ typedef struct lk_reader_options {
     int64_t first; /* index of the first frame to deliver (0: from the start); the ones before are skipped fast */
     int every;     /* deliver every n-th frame only; 0 and 1: all */
     int64_t max;   /* at most so many; 0: all */
+    bool nvdec;    /* let an NVIDIA GPU decode a video; where none can, the log says so, and the processor does */
 } lk_reader_options;
 
 /* A video or image that libav decodes, or a folder of images (natural order: 2.png before 10.png). */

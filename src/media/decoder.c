@@ -10,8 +10,16 @@ static bool bounded(const lk_decoder *d, int width, int height, lk_error *err) {
                    height, LK_MAX_IMAGE_SIDE);
 }
 
-bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err) {
-    *d = (lk_decoder){.path = path};
+/* By the processor, from the beginning. */
+static bool begin_anew(lk_decoder *d, lk_error *err) {
+    const char *path = d->path;
+    int threads = d->threads;
+    lk_decoder_close(d);
+    return lk_decoder_open(d, path, threads, false, err);
+}
+
+bool lk_decoder_open(lk_decoder *d, const char *path, int threads, bool nvdec, lk_error *err) {
+    *d = (lk_decoder){.path = path, .threads = threads};
     if (!(d->input = lk_input_open(path, err))) return false;
     d->picture = lk_input_is_picture(d->input);
     d->cut_short = lk_container_cut_short(path);
@@ -33,6 +41,9 @@ bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err
     AVStream *s = d->input->streams[d->stream];
     for (unsigned i = 0; i < d->input->nb_streams; i++)
         if ((int)i != d->stream) d->input->streams[i]->discard = AVDISCARD_ALL;
+    const AVCodec *lent = nvdec && !d->picture ? lk_nvdec_begin(s->codecpar->codec_id, path) : NULL;
+    if (lent) codec = lent;
+    d->nvdec = lent != NULL;
     d->packet = av_packet_alloc();
     d->ahead = av_packet_alloc();
     d->codec = avcodec_alloc_context3(codec);
@@ -44,10 +55,12 @@ bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err
         d->codec->max_pixels = (int64_t)LK_MAX_IMAGE_SIDE * LK_MAX_IMAGE_SIDE;
         /* Half a picture is no picture; of a video, what can be decoded is used. */
         if (d->picture) d->codec->err_recognition |= AV_EF_EXPLODE | AV_EF_CRCCHECK;
-        code = avcodec_open2(d->codec, codec, NULL);
+        if (d->nvdec && !lk_nvdec_attach(d->codec, lk_cuda_device())) code = AVERROR(ENOMEM);
+        if (code >= 0) code = avcodec_open2(d->codec, codec, NULL);
     }
     d->next_pts = s->start_time == AV_NOPTS_VALUE ? 0 : s->start_time;
     if (code >= 0 && bounded(d, s->codecpar->width, s->codecpar->height, err)) return true;
+    if (code < 0 && d->nvdec) return begin_anew(d, err);
     if (code < 0) lk_fail_av(err, code, "the video in %s cannot be decoded", path);
     lk_decoder_close(d);
     return false;
@@ -103,6 +116,7 @@ static bool feed(lk_decoder *d, lk_error *err) {
         code = avcodec_send_packet(d->codec, d->packet);
         av_packet_unref(d->packet);
         d->damaged = code == AVERROR_INVALIDDATA;
+        if (d->damaged && d->nvdec) return lk_fail_av(err, code, "damaged data");
         if (d->damaged) lk_log(LK_LOG_WARN, "%s: damaged data after frame %lld", d->path, (long long)d->count);
     }
     if (code < 0 && code != AVERROR_INVALIDDATA && code != AVERROR_EOF)
@@ -144,7 +158,7 @@ static lk_frame *frame_of(lk_decoder *d, AVFrame *av, lk_error *err) {
     return f;
 }
 
-lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
+static lk_frame *next_frame(lk_decoder *d, lk_error *err) {
     AVFrame *av = av_frame_alloc();
     if (!av) {
         lk_fail(err, LK_ERR_MEMORY, "%s: no memory for a frame", d->path);
@@ -152,17 +166,16 @@ lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
     }
     for (;;) {
         int code = avcodec_receive_frame(d->codec, av);
+        if (code >= 0 && d->nvdec && !lk_nvdec_download(d->codec, &av, err)) break;
         if (code >= 0) return frame_of(d, av, err);
         if (code == AVERROR(EAGAIN) && !d->flushing) {
             if (feed(d, err)) continue;
-            av_frame_free(&av);
-            return NULL;
+            break;
         }
-        if (code == AVERROR_INVALIDDATA) {
+        if (code == AVERROR_INVALIDDATA && !d->nvdec) {
             d->damaged = true;
             continue;
         }
-        av_frame_free(&av);
         if (code != AVERROR_EOF && code != AVERROR(EAGAIN))
             lk_fail_av(err, code, "%s cannot be decoded after frame %lld", d->path, (long long)d->count);
         else if (d->count == 0)
@@ -171,8 +184,31 @@ lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
             lk_fail(err, LK_ERR_FORMAT,
                     "%s is damaged and breaks off after frame %lld (%.2f s); repair it or cut it there", d->path,
                     (long long)d->count - 1, (double)d->next_pts * av_q2d(d->codec->pkt_timebase));
-        return NULL;
+        break;
     }
+    av_frame_free(&av);
+    return NULL;
+}
+
+/* Up to where the GPU failed: no frame is lost, and none comes twice. */
+static bool catch_up(lk_decoder *d, int64_t done, lk_error *err) {
+    while (d->count < done) {
+        lk_frame *f = next_frame(d, err);
+        if (!f) return false;
+        lk_frame_free(f);
+    }
+    return true;
+}
+
+lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err) {
+    lk_error why = {0};
+    if (!d->nvdec) return next_frame(d, err);
+    lk_frame *f = next_frame(d, &why);
+    if (f || why.code == LK_OK) return f;
+    int64_t done = d->count;
+    lk_log(LK_LOG_WARN, "%s: NVDEC fails at frame %lld (%s); the processor decodes it", d->path, (long long)done,
+           why.message);
+    return begin_anew(d, err) && catch_up(d, done, err) ? next_frame(d, err) : NULL;
 }
 
 bool lk_decoder_finish_frame(const lk_decoder *d, lk_frame *f, lk_error *err) {

@@ -54,6 +54,58 @@ static enum AVPixelFormat without_j(enum AVPixelFormat format) {
     }
 }
 
+/* Luma in a plane, both chromas in another. */
+static bool is_semi_planar(const AVPixFmtDescriptor *d) {
+    return d && d->nb_components == 3 && d->comp[0].plane == 0 && d->comp[1].plane == 1 && d->comp[2].plane == 1 &&
+           !(d->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_BE | AV_PIX_FMT_FLAG_HWACCEL));
+}
+
+static LK_HOT void pick_bytes(const uint8_t *in, int step, uint8_t *out, int n) {
+    for (int i = 0; i < n; i++) out[i] = in[i * step];
+}
+
+static LK_HOT void pick_words(const uint16_t *in, int step, uint16_t *out, int n, int shift) {
+    for (int i = 0; i < n; i++) out[i] = (uint16_t)(in[i * step] >> shift);
+}
+
+/* Whether the samples of `in`, as they are or without their lowest bits, are those of `out`. */
+static bool same_samples(const AVPixFmtDescriptor *in, const AVPixFmtDescriptor *out) {
+    if (!in || !out || in->nb_components != 3 || out->nb_components != 3) return false;
+    int depth = in->comp[0].depth, wanted = out->comp[0].depth;
+    bool alike = in->log2_chroma_w == out->log2_chroma_w && in->log2_chroma_h == out->log2_chroma_h &&
+                 (in->flags & (AV_PIX_FMT_FLAG_RGB | AV_PIX_FMT_FLAG_BE)) == 0 && depth >= wanted &&
+                 (depth > 8) == (wanted > 8);
+    for (int c = 0; alike && c < 3; c++)
+        alike = in->comp[c].step % (depth > 8 ? 2 : 1) == 0 && out->comp[c].plane == c && out->comp[c].shift == 0;
+    return alike;
+}
+
+AVFrame *lk_av_planes(const AVFrame *in, enum AVPixelFormat format, lk_error *err) {
+    const AVPixFmtDescriptor *from = av_pix_fmt_desc_get(in->format), *to = av_pix_fmt_desc_get(format);
+    if (!same_samples(from, to)) {
+        lk_fail(err, LK_ERR_UNSUPPORTED, "pixels of the format %s are not those of %s", from ? from->name : "unknown",
+                to ? to->name : "unknown");
+        return NULL;
+    }
+    AVFrame *out = lk_av_frame(format, in->width, in->height, in, err);
+    if (!out) return NULL;
+    for (int c = 0; c < 3; c++) {
+        const AVComponentDescriptor *d = &from->comp[c];
+        int width = c ? AV_CEIL_RSHIFT(in->width, to->log2_chroma_w) : in->width;
+        int height = c ? AV_CEIL_RSHIFT(in->height, to->log2_chroma_h) : in->height;
+        for (int y = 0; y < height; y++) {
+            const uint8_t *row = in->data[d->plane] + (ptrdiff_t)y * in->linesize[d->plane] + d->offset;
+            uint8_t *own = out->data[c] + (ptrdiff_t)y * out->linesize[c];
+            if (d->depth > 8)
+                pick_words((const uint16_t *)(const void *)row, d->step / 2, (uint16_t *)(void *)own, width,
+                           d->shift + d->depth - to->comp[c].depth);
+            else
+                pick_bytes(row, d->step, own, width);
+        }
+    }
+    return out;
+}
+
 static enum AVPixelFormat nearest_known(enum AVPixelFormat format) {
     static const enum AVPixelFormat yuv[3][4] = {
         {AV_PIX_FMT_YUV420P, AV_PIX_FMT_YUV420P10, AV_PIX_FMT_YUV420P12, AV_PIX_FMT_YUV420P16},
@@ -86,6 +138,13 @@ static bool scale_into(const AVFrame *in, AVFrame *out, lk_error *err) {
                                           av_get_pix_fmt_name(in->format), av_get_pix_fmt_name(out->format));
 }
 
+static bool replace(lk_frame *f, AVFrame *av) {
+    if (!av) return false;
+    av_frame_free(&f->av);
+    f->av = av;
+    return true;
+}
+
 bool lk_frame_reformat(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
     if (f->av->format == format) return true;
     AVFrame *out = lk_av_frame(format, f->av->width, f->av->height, f->av, err);
@@ -94,9 +153,7 @@ bool lk_frame_reformat(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
         av_frame_free(&out);
         return false;
     }
-    av_frame_free(&f->av);
-    f->av = out;
-    return true;
+    return replace(f, out);
 }
 
 bool lk_frame_normalize(lk_frame *f, lk_error *err) {
@@ -110,6 +167,7 @@ bool lk_frame_normalize(lk_frame *f, lk_error *err) {
     if (lk_format_known(av->format)) return true;
     enum AVPixelFormat known = nearest_known(av->format);
     if (known == AV_PIX_FMT_NONE) return lk_fail(err, LK_ERR_UNSUPPORTED, "its pixels have an unknown format");
+    if (is_semi_planar(av_pix_fmt_desc_get(av->format))) return replace(f, lk_av_planes(av, known, err));
     return lk_frame_reformat(f, known, err);
 }
 

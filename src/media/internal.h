@@ -48,6 +48,8 @@ bool lk_fail_cut_off(const char *path, lk_error *err); /* says so; false */
 
 typedef struct lk_decoder {
     const char *path; /* the caller's */
+    int threads;
+    bool nvdec; /* a GPU decodes */
     AVFormatContext *input;
     AVCodecContext *codec;
     AVPacket *packet, *ahead;
@@ -57,18 +59,35 @@ typedef struct lk_decoder {
     int64_t packets;         /* of our stream, so far */
     int64_t count, next_pts; /* frames so far; where the next one would be if it does not say */
 } lk_decoder;
-bool lk_decoder_open(lk_decoder *d, const char *path, int threads, lk_error *err);
+/* nvdec: a GPU decodes a video, where there is one that can; when it fails, the processor goes on at the same frame. */
+bool lk_decoder_open(lk_decoder *d, const char *path, int threads, bool nvdec, lk_error *err);
 void lk_decoder_close(lk_decoder *d);
 /* The decoder's next frame as it is, with pts and index set, or NULL: at the end (err->code LK_OK) or on an error. */
 lk_frame *lk_decoder_next(lk_decoder *d, lk_error *err);
 /* Make it upright and of a known format; only frames that are delivered need this. */
 bool lk_decoder_finish_frame(const lk_decoder *d, lk_frame *f, lk_error *err);
 
+/* ---- nvdec.c: the decoder of an NVIDIA GPU --------------------------------------------------------------- */
+
+/* The GPU as FFmpeg uses it, one for the process, which keeps it; NULL: there is none. */
+AVBufferRef *lk_cuda_device(void);
+/* libavcodec's decoder that can leave its work to NVDEC; NULL: there is none for this codec. */
+const AVCodec *lk_nvdec_find(enum AVCodecID id);
+/* The same where there is a GPU too; else the log is told. `path` is for that. */
+const AVCodec *lk_nvdec_begin(enum AVCodecID id, const char *path);
+/* Before the decoder is opened. */
+bool lk_nvdec_attach(AVCodecContext *codec, AVBufferRef *gpu);
+/* A frame of the GPU becomes one in memory, of the format that the processor would have given. Fails for any other frame. */
+bool lk_nvdec_download(const AVCodecContext *codec, AVFrame **av, lk_error *err);
+
 /* ---- formats.c: pixel formats, turning ------------------------------------------------------------------- */
 
 bool lk_format_known(enum AVPixelFormat format);
 /* Make the frame's format a known one, with the same kind of colours, the same subsampling and depth. */
 bool lk_frame_normalize(lk_frame *f, lk_error *err);
+/* The same samples, each component in a plane of its own, in a planar YUV format of the same subsampling and no more depth:
+ * of NV12, P010 and their like, whose samples may lie in the upper bits of a word, nothing is lost. */
+AVFrame *lk_av_planes(const AVFrame *in, enum AVPixelFormat format, lk_error *err);
 /* Convert to another YUV or grey format of the same matrix and range. */
 bool lk_frame_reformat(lk_frame *f, enum AVPixelFormat format, lk_error *err);
 /* Turn and mirror as a display matrix says (NULL: nothing to do). */

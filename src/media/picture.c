@@ -192,7 +192,7 @@ bool lk_image_load(const char *path, lk_image *rgb, lk_error *err) {
     *rgb = (lk_image){0};
     lk_decoder d;
     if (lk_is_folder(path)) return lk_fail(err, LK_ERR_IO, "%s is a folder, not an image", path);
-    if (!lk_decoder_open(&d, path, 1, err)) return false;
+    if (!lk_decoder_open(&d, path, 1, false, err)) return false;
     lk_frame *f = lk_decoder_next(&d, err);
     bool ok = f && lk_decoder_finish_frame(&d, f, err) &&
               lk_frame_rgb(f, (lk_rect){0, 0, lk_frame_width(f), lk_frame_height(f)}, LK_U8, rgb, err);

@@ -73,7 +73,7 @@ static void close_decoder(lk_decoder *d) {
 /* A picture's size may be known only once it is decoded, and so is the way up that its Exif data asks for. */
 static bool describe_picture(lk_reader *r, const char *path, lk_error *err) {
     lk_decoder d;
-    if (!lk_decoder_open(&d, path, 1, err)) return false;
+    if (!lk_decoder_open(&d, path, 1, false, err)) return false;
     describe(r, &d);
     r->info.is_video = false;
     lk_frame *f = lk_decoder_next(&d, err);
@@ -92,13 +92,13 @@ static bool describe_picture(lk_reader *r, const char *path, lk_error *err) {
 }
 
 static bool open_file(lk_reader *r, lk_error *err) {
-    if (!lk_decoder_open(&r->decoder, r->path, lk_threads(), err)) return false;
+    if (!lk_decoder_open(&r->decoder, r->path, lk_threads(), r->selection.nvdec, err)) return false;
     if (!r->decoder.picture) {
         describe(r, &r->decoder);
         return true;
     }
     close_decoder(&r->decoder);
-    return describe_picture(r, r->path, err) && lk_decoder_open(&r->decoder, r->path, 1, err);
+    return describe_picture(r, r->path, err) && lk_decoder_open(&r->decoder, r->path, 1, false, err);
 }
 
 /* ---- The thread ------------------------------------------------------------------------------------------ */
@@ -129,7 +129,7 @@ static void read_video(lk_reader *r) {
 }
 
 static lk_frame *read_picture(lk_reader *r, lk_decoder *d, int i) {
-    if (!lk_decoder_open(d, r->names[i], 1, &r->error)) return NULL;
+    if (!lk_decoder_open(d, r->names[i], 1, false, &r->error)) return NULL;
     lk_frame *f = lk_decoder_next(d, &r->error);
     if (!f) return NULL;
     f->index = i;
