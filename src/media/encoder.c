@@ -21,9 +21,29 @@ static bool fits(enum AVPixelFormat format, int width, int height) {
     return !(d->log2_chroma_w && width % 2) && !(d->log2_chroma_h && height % 2);
 }
 
+/* The encoder of an NVIDIA GPU. */
+static bool is_nvenc(const AVCodec *codec) {
+    const char *end = strrchr(codec->name, '_');
+    return end && !strcmp(end, "_nvenc");
+}
+
+/* NVENC also lists formats that it converts on its own terms. More than 8 bits, which it has not for H.264, lie in the upper
+ * bits of words. */
+static enum AVPixelFormat nvenc_format(const lk_encoder *e, const AVFrame *av) {
+    const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(av->format);
+    bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0, color = d->nb_components == 3;
+    bool deep = d->comp[0].depth > 8 && strcmp(e->av_codec->name, "h264_nvenc") != 0;
+    bool halved = d->log2_chroma_w && (d->log2_chroma_h || !e->options.lossless);
+    if (rgb && e->options.lossless) return deep ? AV_PIX_FMT_GBRP16 : AV_PIX_FMT_GBRP;
+    if ((rgb || !color || halved) && fits(AV_PIX_FMT_YUV420P, av->width, av->height))
+        return deep ? AV_PIX_FMT_P010 : AV_PIX_FMT_YUV420P;
+    return deep ? AV_PIX_FMT_YUV444P16 : AV_PIX_FMT_YUV444P;
+}
+
 /* The frame's own format where the codec takes it; what players know for grey and RGB, unless nothing may be lost.
  * Odd sizes cannot have halved chroma. */
-static enum AVPixelFormat choose_format(const lk_encoder *e, const AVFrame *av) {
+enum AVPixelFormat lk_encoder_format(const lk_encoder *e, const AVFrame *av) {
+    if (is_nvenc(e->av_codec)) return nvenc_format(e, av);
     const AVPixFmtDescriptor *d = av_pix_fmt_desc_get(av->format);
     bool rgb = (d->flags & AV_PIX_FMT_FLAG_RGB) != 0, deep = d->comp[0].depth > 8;
     bool as_is = e->options.lossless || !(rgb || d->nb_components == 1);
@@ -74,7 +94,9 @@ static bool to_format(lk_frame *f, enum AVPixelFormat format, lk_error *err) {
     if (f->av->format == (int)format) return true;
     if (is_rgb(f->av->format) && !is_rgb(format)) {
         if (lk_format_known(format)) return rgb_to_yuv(f, format, err);
-        return rgb_to_yuv(f, AV_PIX_FMT_YUV444P, err) && lk_frame_reformat(f, format, err);
+        bool deep = av_pix_fmt_desc_get(format)->comp[0].depth > 8;
+        return rgb_to_yuv(f, deep ? AV_PIX_FMT_YUV444P10 : AV_PIX_FMT_YUV444P, err) &&
+               lk_frame_reformat(f, format, err);
     }
     return lk_frame_reformat(f, format, err);
 }
@@ -89,23 +111,40 @@ bool lk_encoder_find(lk_encoder *e, const char *path, lk_error *err) {
     const char *name = e->options.codec ? e->options.codec : usual;
     enum AVPixelFormat plain;
     e->av_codec = avcodec_find_encoder_by_name(name);
-    if (e->av_codec && e->options.alpha && lk_alpha_format(e->av_codec, AV_PIX_FMT_YUV420P, &plain) == AV_PIX_FMT_NONE)
+    bool nvenc = e->av_codec && is_nvenc(e->av_codec); /* which takes alpha, and drops it */
+    if (e->av_codec && e->options.alpha &&
+        (nvenc || lk_alpha_format(e->av_codec, AV_PIX_FMT_YUV420P, &plain) == AV_PIX_FMT_NONE))
         return lk_fail(
             err, LK_ERR_USAGE,
             "%s: the encoder %s has no place for alpha; choose prores_ks (.mov), ffv1 (.mkv), or a folder of "
             "PNGs",
+            path, name);
+    if (nvenc && !lk_cuda_device())
+        return lk_fail(
+            err, LK_ERR_UNSUPPORTED,
+            "%s: --codec %s needs an NVIDIA GPU with its driver, and FFmpeg finds none; leave --codec out, or "
+            "choose libx264",
             path, name);
     if (e->av_codec && e->av_codec->type == AVMEDIA_TYPE_VIDEO) return true;
     return lk_fail(err, LK_ERR_USAGE, "%s: this machine's FFmpeg has no video encoder named %s; see ffmpeg -encoders",
                    path, name);
 }
 
-static int quality_options(const lk_encoder *e, AVDictionary **d) {
+/* Constant quality. NVENC's scale is that of crf, but its 0 stands for a bit rate. */
+static int nvenc_quality(const lk_encoder *e, AVDictionary **d) {
+    if (e->options.lossless) return av_dict_set(d, "tune", "lossless", 0);
+    int code = av_dict_set(d, "rc", "vbr", 0);
+    if (code >= 0) code = av_dict_set(d, "b", "0", 0);
+    return code >= 0 ? av_dict_set_int(d, "cq", e->options.crf > 1 ? e->options.crf : 1, 0) : code;
+}
+
+int lk_encoder_quality(const lk_encoder *e, AVDictionary **d) {
     const char *name = e->av_codec->name;
     bool x26x = !strncmp(name, "libx26", 6);
     int code = 0;
     if (x26x || e->options.preset)
         code = av_dict_set(d, "preset", e->options.preset ? e->options.preset : "veryfast", 0);
+    if (code >= 0 && is_nvenc(e->av_codec)) return nvenc_quality(e, d);
     if (code >= 0 && e->options.lossless) {
         if (!strcmp(name, "libx265"))
             code = av_dict_set(d, "x265-params", "lossless=1", 0);
@@ -142,14 +181,34 @@ static bool open_codec(lk_encoder *e, const AVFrame *av, lk_error *err) {
     AVDictionary *options = NULL;
     e->codec = avcodec_alloc_context3(codec);
     if (!e->packet) e->packet = av_packet_alloc();
-    int code = e->codec && e->packet ? quality_options(e, &options) : AVERROR(ENOMEM);
+    int code = e->codec && e->packet ? lk_encoder_quality(e, &options) : AVERROR(ENOMEM);
     if (code >= 0) {
         describe(e, av);
-        code = avcodec_open2(e->codec, codec, &options);
+        if (is_nvenc(codec) && !(e->codec->hw_device_ctx = av_buffer_ref(lk_cuda_device()))) code = AVERROR(ENOMEM);
     }
+    if (code >= 0) code = avcodec_open2(e->codec, codec, &options);
     av_dict_free(&options);
+    if (code < 0 && is_nvenc(codec))
+        return lk_fail_av(err, code,
+                          "%s: leave --codec %s out, or choose libx264: this GPU, or its driver, does not encode %d×%d "
+                          "pixels (%s) with these options",
+                          e->path, codec->name, av->width, av->height, av_get_pix_fmt_name(av->format));
     return code >= 0 || lk_fail_av(err, code, "%s: the encoder %s does not take %d×%d pixels (%s) with these options",
                                    e->path, codec->name, av->width, av->height, av_get_pix_fmt_name(av->format));
+}
+
+bool lk_encoder_try(lk_encoder *e, int width, int height, lk_error *err) {
+    if (!is_nvenc(e->av_codec)) return true;
+    AVFrame *av = av_frame_alloc();
+    if (!av) return lk_fail(err, LK_ERR_MEMORY, "%s: no memory", e->path);
+    av->width = width;
+    av->height = height;
+    av->format = AV_PIX_FMT_YUV420P;
+    av->format = lk_encoder_format(e, av);
+    bool ok = open_codec(e, av, err);
+    avcodec_free_context(&e->codec);
+    av_frame_free(&av);
+    return ok;
 }
 
 /* The first frame says how large the video is and what its colours mean. */
@@ -211,7 +270,7 @@ static void choose(lk_encoder *e, const AVFrame *av) {
         /* which takes packed 8-bit RGB, but decodes to planes: those only have to be put in its order */
         if (exact && (takes(exact, av->format) || av->format == AV_PIX_FMT_GBRP)) e->av_codec = exact;
     }
-    e->format = e->options.alpha ? lk_alpha_format(e->av_codec, av->format, &e->plain) : choose_format(e, av);
+    e->format = e->options.alpha ? lk_alpha_format(e->av_codec, av->format, &e->plain) : lk_encoder_format(e, av);
     if (!e->options.alpha) e->plain = e->format;
     e->width = av->width;
     e->height = av->height;

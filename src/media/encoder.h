@@ -28,6 +28,11 @@ typedef struct lk_encoder {
 } lk_encoder;
 
 bool lk_encoder_find(lk_encoder *e, const char *path, lk_error *err);
+/* Where only hardware can say whether it will do it, it is asked before the first frame comes. */
+bool lk_encoder_try(lk_encoder *e, int width, int height, lk_error *err);
+/* The format in which frames like this one are encoded, and the options for what was asked for. */
+enum AVPixelFormat lk_encoder_format(const lk_encoder *e, const AVFrame *av);
+int lk_encoder_quality(const lk_encoder *e, AVDictionary **options);
 bool lk_encoder_add(lk_encoder *e, lk_frame *f, lk_error *err); /* may change the frame */
 bool lk_encoder_finish(lk_encoder *e, lk_error *err);
 /* In parts: what follows begins with this part; what came ends here (final: and so does the video). */

@@ -136,7 +136,8 @@ static bool begin_video(lk_writer *w, const lk_reader *like, const lk_writer_opt
     }
     if (!lk_encoder_find(e, w->path, err)) return false;
     e->muxer = lk_muxer_open(w->path, w->temporary, like, w->comment, err);
-    return e->muxer != NULL;
+    const lk_media_info *info = source ? lk_reader_info(like) : NULL;
+    return e->muxer && (!info || lk_encoder_try(e, info->width, info->height, err));
 }
 
 static void release(lk_writer *w) {

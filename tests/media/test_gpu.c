@@ -1,11 +1,13 @@
-/* NVDEC, as far as it can be proven where there is no GPU: the processor steps in, and the frames are the same; what a GPU would
- * hand down becomes what the processor would have given, by ffmpeg's word. */
+/* NVDEC and NVENC, as far as they can be proven where there is no GPU: the processor steps in, and the frames are the same; what
+ * a GPU would hand down becomes what the processor would have given, by ffmpeg's word; the encoder's options are those of this
+ * FFmpeg. */
 #include "clips.h"
 
-#include "internal.h"
+#include "encoder.h"
 
 #include <libavutil/hwcontext.h>
 #include <libavutil/imgutils.h>
+#include <libavutil/opt.h>
 
 static char line[600];
 static int lines;
@@ -264,6 +266,133 @@ static void colours_of_packed_frames(void **state) {
     test_remove_folder(folder);
 }
 
+/* ---- NVENC ------------------------------------------------------------------------------------------------------ */
+
+static void without_a_gpu_nvenc_says_so(void **state) {
+    (void)state;
+    if (lk_cuda_device() || !avcodec_find_encoder_by_name("h264_nvenc")) skip();
+    char *folder = test_folder(), *path = lk_path_join(folder, "a.mp4", NULL);
+    lk_error err = {0};
+    test_ok(lk_file_write(path, "old", 3, &err), &err);
+    static const char *const codecs[] = {"h264_nvenc", "hevc_nvenc"};
+    for (size_t i = 0; i < LK_COUNT(codecs); i++) {
+        assert_null(lk_writer_open(path, NULL, &(lk_writer_options){.codec = codecs[i], .crf = 18}, &err));
+        assert_int_equal(err.code, LK_ERR_UNSUPPORTED);
+        assert_non_null(strstr(err.message, "a.mp4: --codec "));
+        assert_non_null(strstr(err.message, codecs[i]));
+        assert_non_null(strstr(err.message, "needs an NVIDIA GPU with its driver, and FFmpeg finds none; leave"));
+        lk_writer_options alpha = {.codec = codecs[i], .crf = 18, .alpha = true};
+        assert_null(lk_writer_open(path, NULL, &alpha, &err));
+        assert_non_null(strstr(err.message, "has no place for alpha"));
+    }
+    char *left = output_of("cd '%s' && ls -A && cat a.mp4", folder);
+    assert_string_equal(left, "a.mp4\nold");
+    free(left);
+    free(path);
+    test_remove_folder(folder);
+}
+
+/* libavcodec takes every option by its name and value, and none is left over. */
+static void options_of_nvenc_are_known(void **state) {
+    (void)state;
+    static const struct {
+        lk_writer_options options;
+        const char *set[3][2];
+    } cases[] = {
+        {{.crf = 18}, {{"rc", "vbr"}, {"cq", "18"}, {"b", "0"}}},
+        {{.crf = 0, .preset = "p7"}, {{"preset", "p7"}, {"cq", "1"}}},
+        {{.lossless = true}, {{"tune", "lossless"}}},
+    };
+    static const char *const codecs[] = {"h264_nvenc", "hevc_nvenc"};
+    for (size_t k = 0; k < LK_COUNT(codecs); k++)
+        for (size_t i = 0; i < LK_COUNT(cases); i++) {
+            lk_encoder e = {.options = cases[i].options, .av_codec = avcodec_find_encoder_by_name(codecs[k])};
+            if (!e.av_codec) skip();
+            AVDictionary *d = NULL;
+            assert_true(lk_encoder_quality(&e, &d) >= 0);
+            for (int s = 0; s < 3 && cases[i].set[s][0]; s++) {
+                const AVDictionaryEntry *found = av_dict_get(d, cases[i].set[s][0], NULL, 0);
+                assert_non_null(found);
+                assert_string_equal(found->value, cases[i].set[s][1]);
+            }
+            AVCodecContext *c = avcodec_alloc_context3(e.av_codec);
+            assert_non_null(c);
+            assert_true(av_opt_set_dict2(c, &d, AV_OPT_SEARCH_CHILDREN) >= 0);
+            assert_int_equal(av_dict_count(d), 0);
+            av_dict_free(&d);
+            avcodec_free_context(&c);
+        }
+}
+
+static void formats_of_nvenc(void **state) {
+    (void)state;
+    static const struct {
+        const char *codec;
+        enum AVPixelFormat in;
+        int width;
+        bool lossless;
+        enum AVPixelFormat out;
+    } cases[] = {
+        {"h264_nvenc", AV_PIX_FMT_YUV420P, 96, false, AV_PIX_FMT_YUV420P},
+        {"h264_nvenc", AV_PIX_FMT_YUV420P, 96, true, AV_PIX_FMT_YUV420P},
+        {"h264_nvenc", AV_PIX_FMT_YUV420P, 97, false, AV_PIX_FMT_YUV444P},
+        {"h264_nvenc", AV_PIX_FMT_YUV420P10, 96, false, AV_PIX_FMT_YUV420P},
+        {"hevc_nvenc", AV_PIX_FMT_YUV420P10, 96, false, AV_PIX_FMT_P010},
+        {"hevc_nvenc", AV_PIX_FMT_YUV420P12, 96, false, AV_PIX_FMT_P010},
+        {"hevc_nvenc", AV_PIX_FMT_YUV422P10, 96, false, AV_PIX_FMT_P010},
+        {"hevc_nvenc", AV_PIX_FMT_YUV422P10, 96, true, AV_PIX_FMT_YUV444P16},
+        {"hevc_nvenc", AV_PIX_FMT_YUV444P, 96, false, AV_PIX_FMT_YUV444P},
+        {"hevc_nvenc", AV_PIX_FMT_YUV444P10, 96, false, AV_PIX_FMT_YUV444P16},
+        {"hevc_nvenc", AV_PIX_FMT_RGB24, 96, false, AV_PIX_FMT_YUV420P},
+        {"hevc_nvenc", AV_PIX_FMT_RGB24, 96, true, AV_PIX_FMT_GBRP},
+        {"hevc_nvenc", AV_PIX_FMT_GBRP10, 96, true, AV_PIX_FMT_GBRP16},
+        {"h264_nvenc", AV_PIX_FMT_GRAY8, 96, false, AV_PIX_FMT_YUV420P},
+    };
+    AVFrame *av = av_frame_alloc();
+    assert_non_null(av);
+    for (size_t i = 0; i < LK_COUNT(cases); i++) {
+        lk_encoder e = {.av_codec = avcodec_find_encoder_by_name(cases[i].codec),
+                        .options = {.lossless = cases[i].lossless}};
+        if (!e.av_codec) break;
+        av->format = cases[i].in;
+        av->width = cases[i].width;
+        av->height = 64;
+        enum AVPixelFormat got = lk_encoder_format(&e, av);
+        if (got != cases[i].out)
+            fail_msg("%s gets %s as %s, not as %s", cases[i].codec, av_get_pix_fmt_name(cases[i].in),
+                     av_get_pix_fmt_name(got), av_get_pix_fmt_name(cases[i].out));
+        bool listed = false;
+        for (const enum AVPixelFormat *p = e.av_codec->pix_fmts; *p != AV_PIX_FMT_NONE; p++) listed |= *p == got;
+        assert_true(listed);
+    }
+    av_frame_free(&av);
+}
+
+/* What goes to NVENC in words of 16 bits holds all bits of what came. */
+static void deep_frames_go_whole_to_nvenc(void **state) {
+    (void)state;
+    static const enum AVPixelFormat pairs[][2] = {{AV_PIX_FMT_YUV420P10, AV_PIX_FMT_P010},
+                                                  {AV_PIX_FMT_YUV444P10, AV_PIX_FMT_YUV444P16}};
+    char *folder = test_folder(), command[300];
+    lk_error err = {0};
+    for (size_t i = 0; i < LK_COUNT(pairs); i++) {
+        snprintf(command, sizeof command,
+                 "-f lavfi -i testsrc2=size=%dx%d:duration=0.04 -pix_fmt %s -f rawvideo in.raw", WIDTH, HEIGHT,
+                 av_get_pix_fmt_name(pairs[i][0]));
+        ffmpeg(folder, command);
+        AVFrame *want = raw_frame(folder, "in.raw", pairs[i][0]);
+        lk_frame f = {.av = av_frame_clone(want)};
+        test_ok(f.av && lk_frame_reformat(&f, pairs[i][1], &err), &err);
+        AVFrame *back = lk_av_planes(f.av, pairs[i][0], &err);
+        test_ok(back != NULL, &err);
+        assert_same_pixels(back, want);
+        av_frame_free(&back);
+        av_frame_free(&want);
+        av_frame_free(&f.av);
+    }
+    test_remove_folder(folder);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(asked_for_nvdec_frames_are_the_same),
@@ -272,6 +401,10 @@ int main(void) {
         cmocka_unit_test(samples_come_back_from_packed_formats),
         cmocka_unit_test(packed_formats_become_planar),
         cmocka_unit_test(colours_of_packed_frames),
+        cmocka_unit_test(without_a_gpu_nvenc_says_so),
+        cmocka_unit_test(options_of_nvenc_are_known),
+        cmocka_unit_test(formats_of_nvenc),
+        cmocka_unit_test(deep_frames_go_whole_to_nvenc),
     };
     return cmocka_run_group_tests_name("media: GPU", tests, NULL, NULL);
 }
