@@ -112,9 +112,9 @@ void *lk_gpu_allocate(size_t bytes, lk_error *err) {
         cudaGetLastError();
         return NULL;
     }
-    /* The streams here do not wait for the default stream that clears. */
-    if (lk_cuda_ok(cudaMemset(p, 0, bytes), "clear memory", err) &&
-        lk_cuda_ok(cudaDeviceSynchronize(), "clear memory", err))
+    /* By a stream of this thread's alone: to wait for the whole device would spoil what another thread records. */
+    if (lk_cuda_ok(cudaMemsetAsync(p, 0, bytes, cudaStreamPerThread), "clear memory", err) &&
+        lk_cuda_ok(cudaStreamSynchronize(cudaStreamPerThread), "clear memory", err))
         return p;
     cudaFree(p);
     return NULL;
