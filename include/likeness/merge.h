@@ -83,6 +83,8 @@ typedef struct lk_merge_options {
     int part;           /* frames of the output that are encoded together */
     bool keep;          /* the parts of the output, so that frames can be done again */
     char *frames;       /* "120..180": do only these again, in an output whose parts were kept; NULL: all */
+    int device;         /* lk_nn_wish */
+    bool nvdec;         /* as lk_reader_options has it */
 } lk_merge_options;
 /* Over lk_merge_options. Its first entries are those of the composite alone, which a session may set. */
 extern const lk_option lk_merge_option_table[];

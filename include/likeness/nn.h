@@ -190,6 +190,11 @@ typedef enum lk_nn_device {
     LK_NN_CPU,
     LK_NN_GPU, /* an NVIDIA GPU; where there is none, one sentence goes to the log and the processor does it */
 } lk_nn_device;
+/* Where somebody wants it to run. */
+typedef enum lk_nn_wish { LK_NN_WISH_AUTO, LK_NN_WISH_CPU, LK_NN_WISH_GPU } lk_nn_wish; /* auto: on a GPU if any */
+extern const char *const lk_nn_wish_names[];                                            /* "auto", "cpu", "gpu", NULL */
+/* The lk_nn_device to ask for: the GPU only where there is one. Where one is wanted and missing, the log says why. */
+int lk_nn_device_for(int wish);
 /* Is there a GPU that this program can use? `name`, 80 bytes, may be NULL. The message says what is missing. */
 bool lk_nn_has_gpu(char *name, lk_error *err);
 

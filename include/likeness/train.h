@@ -17,8 +17,6 @@
 extern "C" {
 #endif
 
-typedef enum lk_train_device { LK_TRAIN_AUTO, LK_TRAIN_CPU, LK_TRAIN_GPU } lk_train_device; /* auto: a GPU if any */
-
 /* What may change at any restart, or follow a schedule. */
 typedef struct lk_train_options {
     int batch;
@@ -41,7 +39,7 @@ typedef struct lk_train_options {
     int precision;         /* lk_nn_precision */
     int optimizer_memory;  /* lk_nn_states */
     uint64_t memory;       /* bytes of the process, or of a GPU; what does not fit is computed again; 0: no limit */
-    int device;            /* lk_train_device; of one run */
+    int device;            /* lk_nn_wish; of one run */
     double holdout;        /* percent of each video, in whole stretches, that is never shown */
     int64_t preview_every; /* iterations between pictures of preview/history; 0: none */
     int64_t backup_every_iterations; /* 0: none */
@@ -109,7 +107,7 @@ typedef struct lk_train_needs {
     size_t host;                    /* beside a GPU: of the computer's memory, likewise; else 0 */
 } lk_train_needs;
 /* By the very plan that training uses, without taking the memory. Of the options batch, precision, optimizer_memory,
- * average, memory and device count, LK_TRAIN_GPU for a card that need not be there; where not even computing again keeps to
+ * average, memory and device count, LK_NN_WISH_GPU for a card that need not be there; where not even computing again keeps to
  * the memory, `total` is the least that is possible. */
 bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk_train_options *options,
                    lk_train_needs *needs, lk_error *err);
@@ -125,8 +123,9 @@ size_t lk_train_free_memory(void); /* bytes that this machine could give now */
 /* ---- A trained model, for merging ------------------------------------------------------------------------ */
 
 typedef struct lk_model lk_model;
-/* Falls back to the save before when the newest is damaged, and says so in the log. batch: faces per prediction. */
-lk_model *lk_model_open(const char *model_dir, int batch, lk_error *err);
+/* Falls back to the save before when the newest is damaged, and says so in the log. batch: faces per prediction;
+ * device: lk_nn_device. */
+lk_model *lk_model_open(const char *model_dir, int batch, int device, lk_error *err);
 void lk_model_close(lk_model *m);
 const lk_swap_config *lk_model_config(const lk_model *m);
 int64_t lk_model_iteration(const lk_model *m);

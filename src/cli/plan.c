@@ -204,7 +204,7 @@ static bool run(cli_call *call, lk_error *err) {
     bool ok;
     uint64_t memory = granted(v, &ok, err);
     if (!ok) return false;
-    if (v->gpu) o.device = LK_TRAIN_GPU;
+    if (v->gpu) o.device = LK_NN_WISH_GPU;
     if (v->device && !v->gpu) say_device(call);
     return memory && !settled(call, v) ? largest(call, v, &o, memory, err) : one(call, v, &o, memory, err);
 }

@@ -35,7 +35,7 @@ static bool add_person(lk_merge_job *m, const char *dir, size_t length, const ch
     lk_person *p = &m->people[m->person_count++];
     p->dir = lk_format(err, "%.*s", (int)length, dir);
     if (!p->dir || !lk_choice_parse(&p->choice, which, m->cursor.set, m->cursor.source.id, err)) return false;
-    p->model = lk_model_open(p->dir, LK_MERGE_BATCH, err);
+    p->model = lk_model_open(p->dir, LK_MERGE_BATCH, m->device, err);
     if (!p->model) return false;
     const lk_swap_config *config = lk_model_config(p->model);
     p->side = config->resolution;
@@ -64,7 +64,7 @@ static bool add_people(lk_merge_job *m, const char *model_dir, lk_error *err) {
 
 bool lk_job_open(lk_merge_job *m, const char *model_dir, const char *input, const char *faces,
                  const lk_merge_options *o, lk_error *err) {
-    *m = (lk_merge_job){.o = o, .input = input, .threads = lk_threads()};
+    *m = (lk_merge_job){.o = o, .input = input, .threads = lk_threads(), .device = lk_nn_device_for(o->device)};
     pthread_mutex_init(&m->lock, NULL);
     lk_reader *reader = lk_reader_open(input, &(lk_reader_options){.max = 1}, err);
     if (!reader) return false;
@@ -106,7 +106,7 @@ void lk_job_release(lk_merge_job *m) {
 }
 
 bool lk_job_seek(lk_merge_job *m, int64_t first, int64_t last, lk_error *err) {
-    lk_reader_options part = {.first = first > m->reach ? first - m->reach : 0};
+    lk_reader_options part = {.first = first > m->reach ? first - m->reach : 0, .nvdec = m->o->nvdec};
     if (last < INT64_MAX - m->reach) part.max = last + m->reach + 1 - part.first;
     if (part.max >= INT32_MAX) part.max = 0;
     lk_reader_close(m->reader);

@@ -53,6 +53,7 @@ typedef struct lk_person {
 typedef struct lk_merge_job {
     const lk_merge_options *o;
     const char *input;
+    int device; /* lk_nn_device, of all models */
     lk_media_info info;
     lk_reader *reader;
     lk_face_cursor cursor;

@@ -203,12 +203,18 @@ size_t lk_nn_gpu_memory(const lk_nn_peers *peers) {
     return lk_nn_has_gpu(NULL, NULL) ? lk_backend_gpu->free_memory(lk_peers_place(peers)) : 0;
 }
 
-static const lk_backend *backend_of(int device) {
+const char *const lk_nn_wish_names[] = {"auto", "cpu", "gpu", NULL};
+
+int lk_nn_device_for(int wish) {
     lk_error why = {0};
-    if (device != LK_NN_GPU) return &lk_backend_cpu;
-    if (lk_nn_has_gpu(NULL, &why)) return lk_backend_gpu;
-    lk_log(LK_LOG_WARN, "no GPU: %s; the processor does the work", why.message);
-    return &lk_backend_cpu;
+    if (wish == LK_NN_WISH_CPU) return LK_NN_CPU;
+    if (lk_nn_has_gpu(NULL, &why)) return LK_NN_GPU;
+    if (wish == LK_NN_WISH_GPU) lk_log(LK_LOG_WARN, "no GPU: %s; the processor does the work", why.message);
+    return LK_NN_CPU;
+}
+
+static const lk_backend *backend_of(int device) {
+    return device == LK_NN_GPU && lk_nn_device_for(LK_NN_WISH_GPU) == LK_NN_GPU ? lk_backend_gpu : &lk_backend_cpu;
 }
 
 static void tell_precision(const lk_nn_exec *e) {

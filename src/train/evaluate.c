@@ -350,7 +350,9 @@ static bool judge_save(const lk_record *r, const char *dir, const lk_strings *sr
     lk_train_options trained;
     if (!options_of(r, dir, o->seen, &trained, err)) return false;
     lk_judge *e = lk_judge_new(&r->config, &trained, src, dst, o->max, err);
-    bool ok = e && (e->drawing.exec = lk_record_predictor(r, dir, e->drawing.batch, true, err)) &&
+    bool ok = e &&
+              (e->drawing.exec =
+                   lk_record_predictor(r, dir, e->drawing.batch, true, lk_nn_device_for(LK_NN_WISH_AUTO), err)) &&
               judge(e, r->iteration, result, err) &&
               (!o->sheet || lk_evaluation_sheet(&e->drawing, e->cases, e->counts[1], o->sheet, err));
     lk_judge_free(e);

@@ -301,8 +301,6 @@ size_t lk_beside_network(const lk_swap_config *c, const lk_train_options *o, int
  * nothing again. `batch`: of this process. */
 size_t lk_left_for_faces(const lk_swap_config *c, const lk_now_set *now, int batch);
 
-/* lk_nn_device for an lk_train_device. */
-int lk_device(int wanted);
 /* Whether the graph at hand is one for this batch and these terms of the loss. */
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration);
 /* Makes it one; weights, moments and steps are carried over. The first time weights are drawn, if `fresh`, or a save has to
@@ -337,7 +335,7 @@ void lk_preview_free(lk_preview *p);
 /* ---- Prediction with a save's weights (model.c) ---------------------------------------------------------- */
 
 /* The prediction graph of the save that `r` says; `both`: as lk_swap_predict_graph. */
-lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, lk_error *err);
+lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, int device, lk_error *err);
 
 /* ---- Figures of one picture (measure.c) ------------------------------------------------------------------ */
 

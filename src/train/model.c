@@ -11,10 +11,9 @@ struct lk_model {
     lk_nn_t face, swap, mask;
 };
 
-lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, lk_error *err) {
+lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, bool both, int device, lk_error *err) {
     lk_nn_graph *g = lk_swap_predict_graph(&r->config, batch, both, err);
-    lk_nn_exec *e =
-        g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_device(LK_TRAIN_AUTO), .blank = true}, err) : NULL;
+    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.device = device, .blank = true}, err) : NULL;
     lk_nn_graph_free(g);
     if (!e) return NULL;
     int count = lk_nn_param_count(e);
@@ -32,8 +31,8 @@ lk_nn_exec *lk_record_predictor(const lk_record *r, const char *dir, int batch, 
     return NULL;
 }
 
-static bool load(lk_model *m, const char *dir, lk_error *err) {
-    m->exec = lk_record_predictor(&m->record, dir, m->batch, false, err);
+static bool load(lk_model *m, const char *dir, int device, lk_error *err) {
+    m->exec = lk_record_predictor(&m->record, dir, m->batch, false, device, err);
     if (!m->exec) return false;
     m->face = lk_nn_find(m->exec, "face");
     m->swap = lk_nn_find(m->exec, "swap");
@@ -41,14 +40,14 @@ static bool load(lk_model *m, const char *dir, lk_error *err) {
     return true;
 }
 
-lk_model *lk_model_open(const char *model_dir, int batch, lk_error *err) {
+lk_model *lk_model_open(const char *model_dir, int batch, int device, lk_error *err) {
     lk_model *m = lk_alloc(1, sizeof *m, err);
     if (!m) return NULL;
     m->batch = batch;
     bool found = false, ok = lk_folder_open(model_dir, &m->record, false, &found, err);
     if (ok && !found)
         ok = lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no model (there is no model.json): train one first", model_dir);
-    if (ok && load(m, model_dir, err)) return m;
+    if (ok && load(m, model_dir, device, err)) return m;
     lk_model_close(m);
     return NULL;
 }

@@ -42,11 +42,6 @@ static bool carry_in(lk_nn_exec *e, const carried *c, lk_error *err) {
     return ok || lk_fail(err, LK_ERR_MEMORY, "weights cannot be carried over to another batch or loss");
 }
 
-int lk_device(int wanted) {
-    bool gpu = wanted == LK_TRAIN_GPU || (wanted == LK_TRAIN_AUTO && lk_nn_has_gpu(NULL, NULL));
-    return gpu ? LK_NN_GPU : LK_NN_CPU;
-}
-
 bool lk_network_fits(const lk_network *n, const lk_swap_config *c, const lk_now_set *now, int64_t iteration) {
     return n->exec && n->batch == now->options.batch && n->memory == now->options.memory &&
            n->precision == now->options.precision && n->states == now->options.optimizer_memory &&
@@ -170,7 +165,7 @@ bool lk_network_fit(lk_network *n, const lk_swap_config *c, const lk_now_set *no
                        .blank = !fresh && lk_nn_peers_count(n->peers) == 1,
                        .precision = now->options.precision,
                        .optimizer_memory = now->options.optimizer_memory,
-                       .device = lk_device(now->options.device),
+                       .device = lk_nn_device_for(now->options.device),
                        .peers = n->peers};
     unsigned terms = lk_swap_terms(c, &now->objective, iteration);
     int part = now->options.batch / lk_nn_peers_count(n->peers);

@@ -5,9 +5,6 @@
 /* In the order of lk_nn_states. */
 static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
 
-/* In the order of lk_train_device. */
-static const char *const device_names[] = {"auto", "cpu", "gpu", NULL};
-
 const lk_option lk_train_option_table[] = {
     {"batch", 'b', LK_OPT_INT, AT(batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"time", 't', LK_OPT_DURATION, AT(time), "0", 0, 1e9, NULL, "TIME", "stop after so much training; 0: no limit"},
@@ -48,7 +45,7 @@ const lk_option lk_train_option_table[] = {
     {"memory", 0, LK_OPT_BYTES, AT(memory), "0", 0, 0, NULL, "SIZE",
      "keep to so much, such as 4G, of a GPU's memory where a GPU trains: activations that do not fit are computed "
      "again; 0: all there is"},
-    {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, device_names, "DEVICE",
+    {"device", 0, LK_OPT_ENUM, AT(device), "auto", 0, 0, lk_nn_wish_names, "DEVICE",
      "where to compute; auto is a GPU if any"},
     {"holdout", 0, LK_OPT_FLOAT, AT(holdout), "0", 0, 50, NULL, "PERCENT",
      "of each video that is never shown, in whole stretches, for evaluation"},

@@ -39,7 +39,7 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
                    lk_train_needs *needs, lk_error *err) {
     lk_swap_config whole = *c;
     if (!lk_swap_complete(&whole, err) || !lk_swap_objective_check(&whole, o, err)) return false;
-    bool gpu = options->device == LK_TRAIN_GPU;
+    bool gpu = options->device == LK_NN_WISH_GPU;
     lk_nn_options training = {.train = true,
                               .precision = options->precision,
                               .optimizer_memory = options->optimizer_memory,

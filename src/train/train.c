@@ -480,7 +480,7 @@ static bool open_judge(trainer *t, const lk_now_set *now, lk_error *err) {
 static size_t for_faces(const trainer *t, const lk_now_set *now) {
     const lk_record *r = &t->record;
     size_t most = lk_train_free_memory() / 4;
-    if (!now->options.memory || lk_device(now->options.device) != LK_NN_CPU) return most;
+    if (!now->options.memory || lk_nn_device_for(now->options.device) != LK_NN_CPU) return most;
     int batch = (int)lk_settings_largest(&r->settings, "batch", r->iteration) / lk_nn_peers_count(t->job->peers);
     size_t left = lk_left_for_faces(&r->config, now, batch > 0 ? batch : 1);
     return left < most ? left : most;

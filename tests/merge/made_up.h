@@ -23,7 +23,8 @@ struct lk_model {
     bool negative; /* whatever the behaviour */
 };
 
-lk_model *lk_model_open(const char *model_dir, int batch, lk_error *err) {
+lk_model *lk_model_open(const char *model_dir, int batch, int device, lk_error *err) {
+    (void)device;
     if (strcmp(model_dir, "no model") == 0) {
         lk_fail(err, LK_ERR_IO, "no model is no model");
         return NULL;

@@ -29,6 +29,11 @@ static void without_a_gpu_the_processor_works(void **state) {
     assert_float_equal(lk_nn_data(e, lk_nn_find(e, "y"))[1], 7, 0);
     assert_int_equal(lines, 1);
     assert_non_null(strstr(line, why.message));
+    assert_int_equal(lk_nn_device_for(LK_NN_WISH_CPU), LK_NN_CPU);
+    assert_int_equal(lk_nn_device_for(LK_NN_WISH_AUTO), LK_NN_CPU);
+    assert_int_equal(lines, 1);
+    assert_int_equal(lk_nn_device_for(LK_NN_WISH_GPU), LK_NN_CPU);
+    assert_int_equal(lines, 2);
     lk_log_to(NULL, NULL);
     lk_nn_free(e);
     lk_nn_graph_free(g);

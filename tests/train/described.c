@@ -130,7 +130,7 @@ static void test_training(void **state) {
     for (int gpu = 0; gpu < 2; gpu++) {
         lk_error err = {0};
         lk_train_job job = tiny_job(folder, gpu ? "gpu" : "cpu", 1);
-        job.options.device = gpu ? LK_TRAIN_GPU : LK_TRAIN_CPU;
+        job.options.device = gpu ? LK_NN_WISH_GPU : LK_NN_WISH_CPU;
         job.options.precision = LK_NN_F32;
         test_ok(lk_train(&job, &report[gpu], &err), &err);
         tiny_job_free(&job);
@@ -147,7 +147,7 @@ static void test_too_large(void **state) {
     char *folder = tiny_folder();
     lk_error err = {0};
     lk_train_job job = tiny_job(folder, "large", 1);
-    job.options.device = LK_TRAIN_GPU;
+    job.options.device = LK_NN_WISH_GPU;
     job.options.batch = 300;
     assert_false(lk_train(&job, NULL, &err));
     const char *advice = strstr(err.message, "--batch ");

@@ -48,7 +48,7 @@ static void same_pictures(int arch, int inner, bool style) {
     if (arch == LK_ARCH_H64)
         c = (lk_swap_config){.arch = LK_ARCH_H64, .face_type = LK_SWAP_FACE_AUTO, .lighter = true, .learn_mask = true};
     test_ok(lk_swap_complete(&c, &err), &err);
-    lk_now_set now = {.options = {.batch = 2, .precision = LK_NN_F32, .device = LK_TRAIN_CPU}};
+    lk_now_set now = {.options = {.batch = 2, .precision = LK_NN_F32, .device = LK_NN_WISH_CPU}};
     now.objective.face_style = style ? 10 : 0;
     lk_network n = {0};
     test_ok(lk_network_fit(&n, &c, &now, 0, 7, &err), &err);

@@ -253,7 +253,7 @@ static void test_card(void **state) {
     c.arch = LK_ARCH_SAE;
     c.ae_dims = 1024;
     c.ed_ch_dims = 85;
-    o.device = LK_TRAIN_GPU;
+    o.device = LK_NN_WISH_GPU;
     o.memory = (uint64_t)11 << 30;
     if (!lk_train_plan(&c, &objective, &o, &full, &err)) {
         assert_non_null(strstr(err.message, "built without CUDA"));

@@ -316,7 +316,7 @@ static void test_backups(void **state) {
     assert_string_equal(list[0].name, "2");
     free(list);
     char *path = lk_path_join(job.model_dir, "backups/2", NULL);
-    lk_model *m = lk_model_open(path, 1, &err); /* a model of its own */
+    lk_model *m = lk_model_open(path, 1, LK_NN_CPU, &err); /* a model of its own */
     test_ok(m != NULL, &err);
     assert_int_equal(lk_model_iteration(m), 2);
     lk_model_close(m);

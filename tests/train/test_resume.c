@@ -242,7 +242,7 @@ static void test_a_model_predicts(void **state) {
     lk_error err = {0};
     lk_train_job job = tiny_job(folder, "predicts", 2);
     train(&job);
-    lk_model *m = lk_model_open(job.model_dir, 3, &err);
+    lk_model *m = lk_model_open(job.model_dir, 3, LK_NN_CPU, &err);
     test_ok(m != NULL, &err);
     assert_int_equal(lk_model_iteration(m), 2);
     assert_int_equal(lk_model_config(m)->ed_ch_dims, 21);
@@ -260,7 +260,7 @@ static void test_a_model_predicts(void **state) {
     assert_true(mask[0] == 1); /* none was learned: all of it counts */
     assert_false(lk_model_predict(m, faces, 4, swap, mask, &err));
     lk_model_close(m);
-    assert_null(lk_model_open(folder, 1, &err));
+    assert_null(lk_model_open(folder, 1, LK_NN_CPU, &err));
     assert_non_null(strstr(err.message, "holds no model"));
     free(faces);
     free(swap);
