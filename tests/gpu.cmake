@@ -38,6 +38,23 @@ if(TARGET lk_train)
   endforeach()
 endif()
 
+# The pretrained networks on both.
+if(TARGET lk_face)
+  foreach(where emulated gpu)
+    set(name face_nets_${where})
+    if(where STREQUAL "gpu" AND NOT LIKENESS_HAS_CUDA)
+      continue()
+    endif()
+    lk_gpu_test(${name} face/nets_gpu.c)
+    target_include_directories(${name} PRIVATE ${CMAKE_SOURCE_DIR}/src/face)
+    target_link_libraries(${name} PRIVATE lk_face)
+    set_tests_properties(${name} PROPERTIES LABELS "face;gpu" FIXTURES_REQUIRED "")
+  endforeach()
+  target_sources(face_nets_emulated PRIVATE nn/emulator.c ${cuda}/executor.c ${cuda}/layers.c ${cuda}/samples.c)
+  target_compile_definitions(face_nets_emulated PRIVATE LK_EMULATED)
+  target_link_libraries(face_nets_emulated PRIVATE OpenMP::OpenMP_C)
+endif()
+
 # The processor's layers without oneDNN.
 lk_gpu_test(nn_test_ops_plain nn/test_ops.c)
 target_sources(nn_test_ops_plain PRIVATE ${CMAKE_SOURCE_DIR}/src/nn/cpu/plain.c)

@@ -6,6 +6,7 @@
 #define LIKENESS_FACE_H
 
 #include "likeness/image.h"
+#include "likeness/nn.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -63,9 +64,9 @@ lk_rect lk_landmarks_bounds(const lk_landmarks *points);
 /* ---- Networks -------------------------------------------------------------------------------------------- */
 
 /* Pretrained networks, opened once; use from one thread at a time. Each is verified against models/manifest.json's
- * SHA-256 on load. When they are missing the message says to run `likeness models install`. */
+ * SHA-256 on load. When they are missing the message says to run `likeness models install`. device: lk_nn_device. */
 typedef struct lk_face_nets lk_face_nets;
-lk_face_nets *lk_face_nets_open(lk_error *err);
+lk_face_nets *lk_face_nets_open(int device, lk_error *err);
 void lk_face_nets_close(lk_face_nets *nets);
 
 typedef struct lk_detection {

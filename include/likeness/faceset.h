@@ -148,6 +148,8 @@ typedef struct lk_extract_options {
     lk_detect_options detect;
     double smooth; /* sigma in frames; 0: none */
     bool descriptors;
+    int device; /* lk_nn_wish */
+    bool nvdec; /* as lk_reader_options has it */
 } lk_extract_options;
 
 extern const lk_option lk_extract_option_table[]; /* of lk_extract_options */

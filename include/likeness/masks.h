@@ -64,8 +64,8 @@ int64_t lk_masks_import(lk_faceset *s, const char *folder, lk_error *err);
 
 /* ---- By a network ------------------------------------------------------------------------------------------ */
 
-/* Runs selfie_segmentation on the crops of these faces. Returns how many have such a mask now, or −1. */
-int64_t lk_faceset_segment(lk_faceset *s, const int64_t *ids, int64_t count, lk_error *err);
+/* Runs selfie_segmentation on the crops of these faces. device: lk_nn_wish. Returns how many have such a mask now, or −1. */
+int64_t lk_faceset_segment(lk_faceset *s, const int64_t *ids, int64_t count, int device, lk_error *err);
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,7 @@
  *     lk_obstruction_options o;
  *     lk_options_defaults(lk_obstruction_option_table, &o, &err);
  *     lk_obstruction_train("hands", &sets, &o, &report, &err);
- *     lk_obstruction_apply("hands", set, ids, count, &applied, &err);
+ *     lk_obstruction_apply("hands", set, ids, count, LK_NN_WISH_CPU, &applied, &err);
  */
 #ifndef LIKENESS_OBSTRUCTION_H
 #define LIKENESS_OBSTRUCTION_H
@@ -24,6 +24,7 @@ typedef struct lk_obstruction_options {
     double holdout;     /* percent of the faces with masks that are kept aside to judge by, in whole stretches */
     double save_every;  /* seconds */
     uint64_t seed;
+    int device; /* lk_nn_wish; of one run */
 } lk_obstruction_options;
 extern const lk_option lk_obstruction_option_table[];
 
@@ -55,9 +56,10 @@ typedef struct lk_obstruction_applied {
     int64_t hidden; /* of which more than 3 % of the hull is hidden */
 } lk_obstruction_applied;
 
-/* The trained mask of these faces, all or none. The set's crops must be of the face type that was learned from. */
-bool lk_obstruction_apply(const char *dir, lk_faceset *s, const int64_t *ids, int64_t count, lk_obstruction_applied *a,
-                          lk_error *err);
+/* The trained mask of these faces, all or none. The set's crops must be of the face type that was learned from. device:
+ * lk_nn_wish. */
+bool lk_obstruction_apply(const char *dir, lk_faceset *s, const int64_t *ids, int64_t count, int device,
+                          lk_obstruction_applied *a, lk_error *err);
 
 #ifdef __cplusplus
 }

@@ -76,11 +76,14 @@ static const cli_command train_command = {
 
 typedef struct apply_values {
     char *where;
+    int device;
 } apply_values;
 
 static const lk_option apply_table[] = {
     {"where", 0, LK_OPT_STRING, offsetof(apply_values, where), "id > 0", 0, 0, NULL, "CONDITION",
      "only faces for which this holds ('likeness help set select')"},
+    {"device", 0, LK_OPT_ENUM, offsetof(apply_values, device), "cpu", 0, 0, lk_nn_wish_names, "DEVICE",
+     "where the network computes; auto is a GPU if any"},
     {0},
 };
 static const cli_group apply_groups[] = {{"Which faces", apply_table, 0}, {0}};
@@ -90,7 +93,7 @@ static bool run_apply(cli_call *call, lk_error *err) {
     lk_faceset *set = lk_faceset_open(call->words.items[1], true, err);
     int64_t *ids = NULL, count = set ? lk_faceset_select(set, v->where, false, &ids, err) : -1;
     lk_obstruction_applied a;
-    bool ok = count >= 0 && lk_obstruction_apply(call->words.items[0], set, ids, count, &a, err);
+    bool ok = count >= 0 && lk_obstruction_apply(call->words.items[0], set, ids, count, v->device, &a, err);
     free(ids);
     lk_faceset_close(set);
     if (!ok) return false;

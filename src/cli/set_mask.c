@@ -7,7 +7,7 @@
 
 typedef struct values {
     char *output, *where;
-    int kind;
+    int kind, device;
 } values;
 
 #define AT(field) offsetof(values, field)
@@ -100,13 +100,18 @@ static const cli_command export_command = {
 
 /* ---- segment and clear ---------------------------------------------------------------------------------------- */
 
-static const lk_option segment_table[] = {WHERE, {0}};
+static const lk_option segment_table[] = {
+    WHERE,
+    {"device", 0, LK_OPT_ENUM, AT(device), "cpu", 0, 0, lk_nn_wish_names, "DEVICE",
+     "where the network computes; auto is a GPU if any"},
+    {0},
+};
 static const cli_group segment_groups[] = {{"Which faces", segment_table, 0}, {0}};
 
 static bool run_segment(cli_call *call, lk_error *err) {
     lk_faceset *set;
     int64_t *ids, count = open_set(call, true, &set, &ids, err);
-    if (count >= 0) count = lk_faceset_segment(set, ids, count, err);
+    if (count >= 0) count = lk_faceset_segment(set, ids, count, ((const values *)call->values)->device, err);
     free(ids);
     lk_faceset_close(set);
     return tell(call, count, "faces have a segmented mask", err);

@@ -53,6 +53,13 @@ static const cli_group groups[] = {
     [FACES] = {"Which faces, and how they are cut", lk_extract_option_table, AT(extract)},
 };
 
+static bool *given(const cli_call *call, int group, const char *name) {
+    const lk_option *table = groups[group].table;
+    for (int i = 0; table[i].name; i++)
+        if (strcmp(table[i].name, name) == 0) return &call->given[group][i];
+    return NULL;
+}
+
 /* ---- Before anything is begun ------------------------------------------------------------------------------- */
 
 static bool same_file(const char *a, const char *b) {
@@ -91,6 +98,9 @@ static bool check(cli_call *call, values *v, lk_error *err) {
     v->config.arch = v->arch;
     v->merge.first = v->extract.first = v->first;
     v->merge.max = v->extract.max = v->max;
+    v->merge.device = v->train.device;
+    if (*given(call, TRAINING, "device")) v->extract.device = v->train.device;
+    v->extract.nvdec = v->merge.nvdec;
     lk_swap_config whole = v->config;
     if (!lk_swap_complete(&whole, err)) return false;
     /* crops hold at least what the model looks at */
@@ -134,13 +144,6 @@ static bool extract(const values *v, cli_work *w, lk_error *err) {
         return false;
     lk_log(LK_LOG_INFO, "step 2 of 4: faces of dst, into %s", w->dst_faces);
     return lk_extract((const char *const[]){v->dst}, 1, w->dst_faces, &v->extract, NULL, err);
-}
-
-static bool *given(const cli_call *call, int group, const char *name) {
-    const lk_option *table = groups[group].table;
-    for (int i = 0; table[i].name; i++)
-        if (strcmp(table[i].name, name) == 0) return &call->given[group][i];
-    return NULL;
 }
 
 /* The time is for all runs together: what earlier ones took is taken off. False when nothing is left. */
@@ -229,7 +232,7 @@ const cli_command cli_swap = {
              "where it was stopped, by Ctrl-C or by a power cut; with a longer --time it goes on training.\n"
              "When several people are in src, the one who is seen most is taken. Every face in dst is replaced.\n"
              "Two defaults differ from those of 'likeness train': --settle is 40 % of the time, and quick learns by "
-             "--recipe brief.",
+             "--recipe brief.\nFaces are found by the processor unless --device is given.",
     .examples = "  likeness swap --src anna.mp4 --dst ben.mp4 -o out.mp4\n"
                 "  likeness swap --src anna1.mp4 anna2.mp4 --dst ben.mp4 -o try.mp4 --max 500 --time 5m\n"
                 "  likeness swap --src anna.mp4 --dst ben.mp4 -o out.mp4 --model sae --resolution 128 --time 24h",

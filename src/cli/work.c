@@ -15,6 +15,14 @@ static json_t *describe_video(const char *path, lk_error *err) {
     return json;
 }
 
+/* Where it is computed and decoded makes no other faces. */
+static json_t *describe_extraction(const lk_extract_options *o) {
+    json_t *json = lk_options_to_json(lk_extract_option_table, o);
+    json_object_del(json, "device");
+    json_object_del(json, "nvdec");
+    return json;
+}
+
 /* The record of what is asked for now. */
 static json_t *describe(const cli_swap_inputs *in, lk_error *err) {
     lk_extract_options of_src = *in->extract;
@@ -32,9 +40,9 @@ static json_t *describe(const cli_swap_inputs *in, lk_error *err) {
         json_decref(list);
         return NULL;
     }
-    json_t *json = json_pack("{s:i, s:o, s:o, s:o, s:o, s:b}", "format", 1, "src", list, "dst", dst, "src_extract",
-                             lk_options_to_json(lk_extract_option_table, &of_src), "dst_extract",
-                             lk_options_to_json(lk_extract_option_table, in->extract), "chosen", 0);
+    json_t *json =
+        json_pack("{s:i, s:o, s:o, s:o, s:o, s:b}", "format", 1, "src", list, "dst", dst, "src_extract",
+                  describe_extraction(&of_src), "dst_extract", describe_extraction(in->extract), "chosen", 0);
     if (!json) lk_fail(err, LK_ERR_MEMORY, "out of memory");
     return json;
 }

@@ -13,7 +13,7 @@ static bool open_descriptor(lk_face_nets *n, lk_error *err) {
     bool ok = lk_model_read("faceres.json", &json, &json_size, err) &&
               lk_model_read("faceres.bin", &weights, &weights_size, err);
     lk_nn_graph *g = ok ? lk_nn_read_tfjs(json, json_size, weights, weights_size, FEATURES, "faceres.json", err) : NULL;
-    n->descriptor = lk_face_compile(g, err);
+    n->descriptor = lk_face_compile(g, n->device, err);
     free(json);
     free(weights);
     if (!n->descriptor) return false;

@@ -2,26 +2,27 @@
 
 #include <stdlib.h>
 
-lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err) {
-    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.threads = 1}, err) : NULL;
+lk_nn_exec *lk_face_compile(lk_nn_graph *g, int device, lk_error *err) {
+    lk_nn_exec *e = g ? lk_nn_compile(g, &(lk_nn_options){.device = device, .threads = 1}, err) : NULL;
     lk_nn_graph_free(g);
     return e;
 }
 
-lk_nn_exec *lk_face_open_tflite(const char *name, lk_error *err) {
+lk_nn_exec *lk_face_open_tflite(const char *name, int device, lk_error *err) {
     void *data = NULL;
     size_t size;
     if (!lk_model_read(name, &data, &size, err)) return NULL;
-    lk_nn_exec *e = lk_face_compile(lk_nn_read_tflite(data, size, name, err), err);
+    lk_nn_exec *e = lk_face_compile(lk_nn_read_tflite(data, size, name, err), device, err);
     free(data);
     return e;
 }
 
-lk_face_nets *lk_face_nets_open(lk_error *err) {
+lk_face_nets *lk_face_nets_open(int device, lk_error *err) {
     lk_face_nets *n = lk_alloc(1, sizeof *n, err);
     if (!n) return NULL;
-    bool ok = (n->detector = lk_face_open_tflite("face_detection_full_range.tflite", err)) &&
-              (n->mesh = lk_face_open_tflite("face_landmark_with_attention.tflite", err)) &&
+    n->device = device;
+    bool ok = (n->detector = lk_face_open_tflite("face_detection_full_range.tflite", device, err)) &&
+              (n->mesh = lk_face_open_tflite("face_landmark_with_attention.tflite", device, err)) &&
               lk_image_alloc(&n->detector_crop, 192, 192, 3, LK_U8, err) &&
               lk_image_alloc(&n->mesh_crop, 192, 192, 3, LK_U8, err) &&
               lk_image_alloc(&n->descriptor_crop, 224, 224, 3, LK_U8, err);

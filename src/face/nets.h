@@ -6,6 +6,7 @@
 #include "likeness/nn.h"
 
 struct lk_face_nets {
+    int device;                                           /* lk_nn_device */
     lk_nn_exec *detector, *mesh, *descriptor, *segmenter; /* the last two are opened when they are first asked for */
     lk_image detector_crop, mesh_crop, descriptor_crop, segmenter_crop; /* 8-bit, what each network looks at */
 };
@@ -14,11 +15,11 @@ struct lk_face_nets {
 bool lk_model_read(const char *name, void **data, size_t *size, lk_error *err);
 
 /* A network of the manifest, compiled. */
-lk_nn_exec *lk_face_open_tflite(const char *name, lk_error *err);
+lk_nn_exec *lk_face_open_tflite(const char *name, int device, lk_error *err);
 
-/* The graph compiled, and freed. One thread each: a run takes a millisecond or a few, in which layers of microseconds
+/* The graph compiled, and freed. On a processor one thread each: a run takes a millisecond or a few, in which layers of microseconds
  * would wait for a second thread that decoding needs. */
-lk_nn_exec *lk_face_compile(lk_nn_graph *g, lk_error *err);
+lk_nn_exec *lk_face_compile(lk_nn_graph *g, int device, lk_error *err);
 
 /* The crop as the network's input: value·scale + shift. */
 void lk_face_fill(lk_nn_exec *e, const lk_image *crop, float scale, float shift);

@@ -6,7 +6,7 @@
 #define SIDE 256
 
 static bool open_segmenter(lk_face_nets *n, lk_error *err) {
-    n->segmenter = lk_face_open_tflite("selfie_segmentation.tflite", err);
+    n->segmenter = lk_face_open_tflite("selfie_segmentation.tflite", n->device, err);
     return n->segmenter && lk_image_alloc(&n->segmenter_crop, SIDE, SIDE, 3, LK_U8, err);
 }
 

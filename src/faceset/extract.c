@@ -12,6 +12,7 @@ typedef struct job {
     const char *output;
     lk_faceset *set;    /* NULL until there is something to put into a new one */
     lk_face_nets *nets; /* opened when first needed */
+    int device;         /* lk_nn_device, of all networks */
     bool created;       /* by this call */
     bool filled;        /* an input came to its end in it */
     lk_extract_report report;
@@ -57,7 +58,7 @@ static bool need_set(job *j, lk_error *err) {
 }
 
 static bool need_nets(job *j, lk_error *err) {
-    if (!j->nets) j->nets = lk_face_nets_open(err);
+    if (!j->nets) j->nets = lk_face_nets_open(j->device, err);
     return j->nets != NULL;
 }
 
@@ -152,8 +153,9 @@ static bool make_task(job *j, const char *input, task *tasks, int *count, lk_err
 static bool run_tasks(job *j, const task *tasks, int count, lk_error *err) {
     const char **inputs = lk_alloc((size_t)count + 1, sizeof *inputs, err);
     for (int i = 0; inputs && i < count; i++) inputs[i] = tasks[i].input;
+    if (count > 0) j->device = lk_nn_device_for(j->options->device);
     bool alone = count < 2 || lk_threads() < 2, ok = inputs && (count == 0 || need_nets(j, err));
-    lk_search *s = ok && !alone ? lk_search_start(inputs, count, lk_threads(), j->options, err) : NULL;
+    lk_search *s = ok && !alone ? lk_search_start(inputs, count, lk_threads(), j->options, j->device, err) : NULL;
     ok = ok && (alone || s);
     for (int i = 0; ok && i < count; i++) {
         lk_finds finds = {0};

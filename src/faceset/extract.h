@@ -43,9 +43,10 @@ typedef struct lk_turn {
 bool lk_find_faces(lk_face_nets *nets, const char *input, const lk_extract_options *o, const lk_turn *turn,
                    lk_finds *finds, lk_error *err);
 
-/* search.c: inputs looked through side by side, each by a thread of its own, a few ahead of the one that is taken. */
+/* search.c: inputs looked through side by side, each by a thread of its own, a few ahead of the one that is taken.
+ * device: lk_nn_device. */
 typedef struct lk_search lk_search;
-lk_search *lk_search_start(const char *const *inputs, int count, int threads, const lk_extract_options *o,
+lk_search *lk_search_start(const char *const *inputs, int count, int threads, const lk_extract_options *o, int device,
                            lk_error *err);
 /* The finds of inputs 0, 1, 2, … in this order; waits for them. Caller frees finds->items, after a failure too. */
 bool lk_search_take(lk_search *s, lk_finds *finds, lk_error *err);

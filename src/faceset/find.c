@@ -9,7 +9,7 @@
 #define MOST_FINDS       100000000
 
 lk_reader_options lk_extract_range(const lk_extract_options *o) {
-    return (lk_reader_options){.first = o->first, .every = o->every, .max = o->max};
+    return (lk_reader_options){.first = o->first, .every = o->every, .max = o->max, .nvdec = o->nvdec};
 }
 
 static bool append(lk_finds *finds, const lk_found *f, lk_error *err) {

@@ -155,7 +155,7 @@ static bool find_face(importer *m, job *j) {
 static bool find_faces(importer *m, job *jobs, int count, lk_error *err) {
     for (int i = 0; i < count; i++) {
         if (jobs[i].outcome != TAKEN || !jobs[i].crop.data) continue;
-        if (!m->nets && !(m->nets = lk_face_nets_open(err))) return false;
+        if (!m->nets && !(m->nets = lk_face_nets_open(LK_NN_CPU, err))) return false;
         find_face(m, &jobs[i]);
     }
     return true;

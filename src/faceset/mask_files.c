@@ -157,11 +157,11 @@ static bool segment(lk_faceset *s, lk_face_nets *nets, int64_t id, lk_face *f, l
     return ok || lk_fail_in(err, "face %lld", (long long)id);
 }
 
-int64_t lk_faceset_segment(lk_faceset *s, const int64_t *ids, int64_t count, lk_error *err) {
+int64_t lk_faceset_segment(lk_faceset *s, const int64_t *ids, int64_t count, int device, lk_error *err) {
     bool own;
     if (!lk_sql_writable(s, err)) return -1;
     lk_face *f = lk_alloc(1, sizeof *f, err);
-    lk_face_nets *nets = f ? lk_face_nets_open(err) : NULL;
+    lk_face_nets *nets = f ? lk_face_nets_open(lk_nn_device_for(device), err) : NULL;
     bool ok = nets && lk_sql_enter(s, &own, err), entered = ok;
     lk_progress progress;
     lk_progress_begin(&progress, "segmenting faces", (double)count);

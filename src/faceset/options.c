@@ -21,6 +21,10 @@ const lk_option lk_extract_option_table[] = {
      "smooth landmarks over so many frames where the face rests; 0: not"},
     {"descriptors", 0, LK_OPT_FLAG, AT(descriptors), "yes", 0, 0, NULL, NULL,
      "store identity descriptors, which sort by person"},
+    {"device", 0, LK_OPT_ENUM, AT(device), "cpu", 0, 0, lk_nn_wish_names, "DEVICE",
+     "where the networks compute; auto is a GPU if any"},
+    {"nvdec", 0, LK_OPT_FLAG, AT(nvdec), "no", 0, 0, NULL, NULL,
+     "let an NVIDIA GPU decode videos; what it cannot, the processor does"},
     {0},
 };
 

@@ -194,7 +194,7 @@ bool lk_faceset_people(lk_faceset *s, lk_people *people, lk_error *err) { return
 static bool describe_picture(const char *path, float descriptor[LK_DESCRIPTOR], lk_error *err) {
     lk_image picture;
     if (!lk_image_load(path, &picture, err)) return false;
-    lk_face_nets *nets = lk_face_nets_open(err);
+    lk_face_nets *nets = lk_face_nets_open(LK_NN_CPU, err);
     lk_detection all[16], *largest = all;
     lk_mesh mesh;
     float presence = 0;
@@ -257,7 +257,7 @@ bool lk_faceset_describe(lk_faceset *s, int each, int64_t *described, lk_error *
     int64_t *ids = NULL, count = sql ? lk_sql_ids(s, sql, &ids, err) : -1;
     free(sql);
     if (count <= 0) return count == 0;
-    lk_face_nets *nets = lk_face_nets_open(err);
+    lk_face_nets *nets = lk_face_nets_open(LK_NN_CPU, err);
     lk_face *f = nets ? lk_alloc(1, sizeof *f, err) : NULL;
     bool ok = f != NULL;
     lk_progress progress;

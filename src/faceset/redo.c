@@ -139,7 +139,7 @@ int64_t lk_faceset_redo(lk_faceset *s, int64_t source, const lk_faceset_frames *
     if (!l) return -1;
     l->set = s;
     bool ok = lk_sql_writable(s, err) && lk_find_source(s, source, &l->source, err) &&
-              (l->nets = lk_face_nets_open(err)) != NULL && look_at_all(l, ranges, count, err) &&
+              (l->nets = lk_face_nets_open(LK_NN_CPU, err)) != NULL && look_at_all(l, ranges, count, err) &&
               lk_edits_apply(s, &l->edits, err);
     int64_t found = ok ? l->edits.count : -1;
     lk_edits_free(&l->edits);

@@ -17,6 +17,7 @@ typedef struct place {
 struct lk_search {
     const char *const *inputs;
     const lk_extract_options *options;
+    int device;
     place *places; /* [count] */
     pthread_t threads[MOST_THREADS];
     int count, running, processors; /* of each thread */
@@ -41,7 +42,7 @@ static void *look(void *user) {
     lk_search *s = user;
     lk_set_threads(s->processors);
     lk_error err = {0};
-    lk_face_nets *nets = lk_face_nets_open(&err);
+    lk_face_nets *nets = lk_face_nets_open(s->device, &err);
     for (int i; (i = begin_input(s)) >= 0;) {
         place *p = &s->places[i];
         lk_turn turn = {&s->current, &s->stop, i};
@@ -56,7 +57,7 @@ static void *look(void *user) {
     return NULL;
 }
 
-lk_search *lk_search_start(const char *const *inputs, int count, int threads, const lk_extract_options *o,
+lk_search *lk_search_start(const char *const *inputs, int count, int threads, const lk_extract_options *o, int device,
                            lk_error *err) {
     lk_search *s = lk_alloc(1, sizeof *s, err);
     if (!s) return NULL;
@@ -64,6 +65,7 @@ lk_search *lk_search_start(const char *const *inputs, int count, int threads, co
     if (wanted > MOST_THREADS) wanted = MOST_THREADS;
     s->inputs = inputs;
     s->options = o;
+    s->device = device;
     s->count = count;
     s->processors = threads / wanted;
     s->places = lk_alloc((size_t)count, sizeof *s->places, err);

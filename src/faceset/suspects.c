@@ -247,7 +247,7 @@ static bool look_again(lk_faceset *s, lk_face_nets *nets, int64_t id, lk_face *f
 }
 
 static bool find_others(lk_faceset *s, doubts *d, lk_error *err) {
-    lk_face_nets *nets = lk_face_nets_open(err);
+    lk_face_nets *nets = lk_face_nets_open(LK_NN_CPU, err);
     lk_face *f = nets ? lk_alloc(1, sizeof *f, err) : NULL;
     bool ok = f != NULL;
     lk_progress progress;

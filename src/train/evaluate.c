@@ -285,7 +285,8 @@ static bool prepare(lk_judge *e, const lk_swap_config *c, int max, lk_error *err
     size_t numbers = 3 * (size_t)c->resolution * (size_t)c->resolution;
     return (e->before.composite = lk_alloc(numbers, sizeof(float), err)) &&
            (e->before.target = lk_alloc(numbers, sizeof(float), err)) &&
-           (e->cases = lk_alloc((size_t)e->counts[1], sizeof *e->cases, err)) && (e->nets = lk_face_nets_open(err)) &&
+           (e->cases = lk_alloc((size_t)e->counts[1], sizeof *e->cases, err)) &&
+           (e->nets = lk_face_nets_open(LK_NN_CPU, err)) &&
            lk_drawing_open(&e->drawing, c, &e->pools[0], &e->pools[1], err);
 }
 

@@ -47,6 +47,7 @@ static void slips(void **state) {
     expect(likeness("extract a.mp4 --ouput b.faces"), 2, "did you mean --output?");
     expect(likeness("extract a.mp4 -o b.faces --size 8"), 2, "from 16 to 2048, not '8'");
     expect(likeness("extract a.mp4 -o b.faces --face-type nose"), 2, "half, full, head");
+    expect(likeness("extract a.mp4 -o b.faces --device tpu"), 2, "auto, cpu, gpu");
     expect(likeness("extract a.mp4 -o"), 2, "--output needs a value");
     expect(likeness("swap --dst b.mp4 -o c.mp4"), 2, "--src A.mp4 is missing");
     expect(likeness("swap --src a.mp4 -o c.mp4"), 2, "--dst B.mp4 is missing");

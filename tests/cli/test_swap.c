@@ -65,7 +65,7 @@ static void whole_job(void **state) {
 static void goes_on(void **state) {
     (void)state;
     make_clips();
-    expect(likeness(SWAP "--iterations 5"), 0, "before and after  out-sheet.png");
+    expect(likeness(SWAP "--iterations 5 --device cpu --nvdec"), 0, "before and after  out-sheet.png");
     assert_non_null(strstr(said, "\n2 iterations in"));
     assert_non_null(strstr(said, "a.mp4 is in out.work/src.faces already"));
     expect(likeness(SWAP "--time 0.1s"), 0, "a longer --time makes it better");

@@ -17,7 +17,7 @@ static lk_face_nets *nets;
 static int open_nets(void **state) {
     (void)state;
     lk_error err = {0};
-    nets = lk_face_nets_open(&err);
+    nets = lk_face_nets_open(LK_NN_CPU, &err);
     if (!nets) print_message("%s\n", err.message);
     return 0;
 }
@@ -298,7 +298,7 @@ static void test_missing_networks(void **state) {
     const char *was = getenv("LIKENESS_MODELS");
     char *kept = was ? lk_strdup(was, NULL) : NULL, *folder = test_folder();
     setenv("LIKENESS_MODELS", folder, 1);
-    assert_null(lk_face_nets_open(&err));
+    assert_null(lk_face_nets_open(LK_NN_CPU, &err));
     assert_non_null(strstr(err.message, "likeness models install"));
     lk_model_status s;
     test_ok(lk_models_status(0, true, &s, &err), &err);
@@ -309,7 +309,7 @@ static void test_missing_networks(void **state) {
     fclose(f);
     test_ok(lk_models_status(0, true, &s, &err), &err);
     assert_true(s.present && !s.intact);
-    assert_null(lk_face_nets_open(&err));
+    assert_null(lk_face_nets_open(LK_NN_CPU, &err));
     assert_non_null(strstr(err.message, "damaged"));
     assert_non_null(strstr(err.message, s.name));
     if (kept)

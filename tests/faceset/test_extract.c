@@ -2,6 +2,7 @@
 #include "clips.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <sys/stat.h>
 
 static char *folder;
@@ -320,7 +321,15 @@ static int64_t all_faces(const char *path, lk_face *faces, int64_t room) {
     return count;
 }
 
-/* Several videos at once give what they give one after the other, and stop where one of them is bad. */
+static atomic_int no_gpu;
+
+static void count_lines(lk_log_level level, const char *text, void *user) {
+    (void)user;
+    if (level == LK_LOG_WARN && strncmp(text, "no GPU: ", 8) == 0) no_gpu++;
+}
+
+/* Several videos at once give what they give one after the other, and stop where one of them is bad. Asking for a GPU that is
+ * not there is told once, whatever the number of threads and networks, and changes nothing. */
 static void test_side_by_side(void **state) {
     (void)state;
     need_clips();
@@ -335,13 +344,19 @@ static void test_side_by_side(void **state) {
     lk_face *faces[2] = {calloc(ROOM, sizeof *faces[0]), calloc(ROOM, sizeof *faces[1])};
     assert_true(faces[0] && faces[1]);
     int64_t count = 0;
+    bool lonely = !lk_nn_has_gpu(NULL, NULL);
+    lk_log_to(count_lines, NULL);
     for (int k = 0; k < 2; k++) {
         lk_set_threads(k ? 4 : 1);
+        if (k && lonely) o.device = LK_NN_WISH_GPU, o.nvdec = true;
         test_ok(lk_extract(inputs, 4, outputs[k], &o, &r, &err), &err);
         assert_int_equal(r.frames, 3 * EACH); /* franck.mp4 once */
         count = all_faces(outputs[k], faces[k], ROOM);
         assert_int_equal(count, r.faces);
     }
+    lk_log_to(NULL, NULL);
+    assert_int_equal(no_gpu, lonely);
+    o = extract_options(EACH);
     for (int64_t i = 0; i < count; i++) {
         assert_true(faces[0][i].source == faces[1][i].source && faces[0][i].frame == faces[1][i].frame);
         for (int p = 0; p < LK_LANDMARKS; p++) {

@@ -289,7 +289,7 @@ static void test_segmented(void **state) {
     void *jpeg;
     size_t size;
     assert_non_null(f);
-    test_ok(count == 2 && lk_faceset_segment(s, ids, count, &err) == 2, &err);
+    test_ok(count == 2 && lk_faceset_segment(s, ids, count, LK_NN_WISH_CPU, &err) == 2, &err);
     test_ok(lk_faceset_get(s, ids[1], f, &err) && lk_faceset_mask(s, f, 0, &hull, NULL, &err) &&
                 lk_faceset_mask(s, f, LK_MASKS_ALL, &mask, &used, &err),
             &err);
@@ -300,7 +300,7 @@ static void test_segmented(void **state) {
         kept += ((uint8_t *)mask.data)[i] > 127;
     }
     assert_true(kept <= in && (double)kept > 0.95 * (double)in);
-    lk_face_nets *nets = lk_face_nets_open(&err);
+    lk_face_nets *nets = lk_face_nets_open(LK_NN_CPU, &err);
     test_ok(nets && lk_faceset_jpeg(s, ids[1], &jpeg, &size, &err) && lk_jpeg_decode(jpeg, size, 1024, &crop, &err) &&
                 lk_face_segment(nets, &crop, &person, &err),
             &err);

@@ -129,6 +129,11 @@ static void test_learns_and_masks(void **state) {
     test_ok(train(dir, set_path, &o, &early), &err);
     assert_int_equal(early.quality.faces + early.faces, FACES);
     assert_int_equal(early.quality.faces, 4); /* a fifth */
+    char *note = lk_path_join(dir, "mask.json", NULL);
+    json_t *json = lk_json_read(note, &err), *kept = json_object_get(json, "options");
+    assert_true(json_object_get(kept, "size") && !json_object_get(kept, "device")); /* which is of one run */
+    json_decref(json);
+    free(note);
     o.iterations = 600;
     test_ok(train(dir, set_path, &o, &late), &err);
     assert_int_equal(late.first, 20);
@@ -144,7 +149,7 @@ static void test_learns_and_masks(void **state) {
     free(preview);
     lk_faceset *s = lk_faceset_open(set_path, true, &err);
     int64_t *ids, count = s ? lk_faceset_ids(s, NULL, &ids, &err) : -1;
-    test_ok(count == FACES && lk_obstruction_apply(dir, s, ids, count, &a, &err), &err);
+    test_ok(count == FACES && lk_obstruction_apply(dir, s, ids, count, LK_NN_WISH_CPU, &a, &err), &err);
     assert_int_equal(a.faces, FACES);
     assert_in_range(a.hidden, FACES / 2 - 1, FACES / 2 + 1);
     double iou = agreement(s, ids, count);
@@ -342,9 +347,9 @@ static void test_refusals(void **state) {
     lk_faceset *s = lk_faceset_open(half, true, &err);
     int64_t *ids, count = s ? lk_faceset_ids(s, NULL, &ids, &err) : -1;
     test_ok(count == 4, &err);
-    expect_refusal(lk_obstruction_apply(dir, s, ids, count, NULL, &err), "holds no mask network");
+    expect_refusal(lk_obstruction_apply(dir, s, ids, count, LK_NN_WISH_CPU, NULL, &err), "holds no mask network");
     test_ok(train(dir, set_path, &o, &r), &err);
-    expect_refusal(lk_obstruction_apply(dir, s, ids, count, NULL, &err), "type half");
+    expect_refusal(lk_obstruction_apply(dir, s, ids, count, LK_NN_WISH_CPU, NULL, &err), "type half");
     for (int64_t i = 0; i < count; i++) {
         unsigned kinds;
         test_ok(lk_faceset_mask_kinds(s, ids[i], &kinds, &err), &err);

@@ -12,6 +12,7 @@
 typedef struct applier {
     const char *dir;
     lk_faceset *set;
+    int device; /* lk_nn_wish */
     lk_obstruction_save save;
     lk_nn_exec *exec;
     lk_face *faces; /* [LK_OBSTRUCTION_BATCH] */
@@ -25,7 +26,7 @@ static bool open_network(applier *a, lk_error *err) {
         return lk_fail(err, LK_ERR_NOT_FOUND, "%s holds no mask network: train one with 'likeness mask train'", a->dir);
     lk_nn_graph *g =
         lk_obstruction_graph(a->save.options.size, a->save.options.width, LK_OBSTRUCTION_BATCH, false, err);
-    a->exec = g ? lk_nn_compile(g, &(lk_nn_options){0}, err) : NULL;
+    a->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = lk_nn_device_for(a->device)}, err) : NULL;
     lk_nn_graph_free(g);
     return a->exec && lk_obstruction_load(a->dir, &a->save, a->exec, false, err);
 }
@@ -97,9 +98,9 @@ static bool apply_all(applier *a, const int64_t *ids, int64_t count, lk_error *e
     return ok;
 }
 
-bool lk_obstruction_apply(const char *dir, lk_faceset *s, const int64_t *ids, int64_t count,
+bool lk_obstruction_apply(const char *dir, lk_faceset *s, const int64_t *ids, int64_t count, int device,
                           lk_obstruction_applied *done, lk_error *err) {
-    applier a = {.dir = dir, .set = s};
+    applier a = {.dir = dir, .set = s, .device = device};
     bool ok = open_network(&a, err) && (a.faces = lk_alloc(LK_OBSTRUCTION_BATCH, sizeof *a.faces, err)) != NULL &&
               lk_faceset_begin(s, err);
     if (ok) {

@@ -101,14 +101,20 @@ bool lk_obstruction_read(const char *dir, lk_obstruction_save *s, bool *found, l
 
 static json_t *share_json(double v) { return isfinite(v) ? json_real(v) : json_null(); }
 
+static json_t *kept_options(const lk_obstruction_save *s) {
+    json_t *json = lk_options_to_json(lk_obstruction_option_table, &s->options);
+    json_object_del(json, "device"); /* of one run */
+    return json;
+}
+
 static json_t *to_json(const lk_obstruction_save *s) {
     return json_pack("{s:i, s:s, s:I, s:I, s:I, s:i, s:o, s:{s:s, s:s}, s:{s:s, s:s}, s:{s:i, s:i, s:o, s:o}}",
                      "format", FORMAT, "program", "likeness " LK_VERSION, "number", (json_int_t)s->number, "iteration",
                      (json_int_t)s->iteration, "optimizer_steps", (json_int_t)s->steps, "face_type", (int)s->type,
-                     "options", lk_options_to_json(lk_obstruction_option_table, &s->options), "weights", "name",
-                     s->weights.name, "sha256", s->weights.sha256, "optimizer", "name", s->optimizer.name, "sha256",
-                     s->optimizer.sha256, "quality", "faces", s->quality.faces, "hidden", s->quality.hidden, "visible",
-                     share_json(s->quality.visible), "obstruction", share_json(s->quality.obstruction));
+                     "options", kept_options(s), "weights", "name", s->weights.name, "sha256", s->weights.sha256,
+                     "optimizer", "name", s->optimizer.name, "sha256", s->optimizer.sha256, "quality", "faces",
+                     s->quality.faces, "hidden", s->quality.hidden, "visible", share_json(s->quality.visible),
+                     "obstruction", share_json(s->quality.obstruction));
 }
 
 static bool save_slot(const char *dir, const lk_obstruction_save *s, const lk_nn_exec *e, lk_nn_slot slot,

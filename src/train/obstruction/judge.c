@@ -17,10 +17,11 @@ bool lk_obstruction_mask(const float *mask, int size, int side, lk_image *out, l
            lk_image_resize(&view, out, side < size ? LK_AREA : LK_BILINEAR, err);
 }
 
-bool lk_judge_open(lk_judge *j, const lk_obstruction_faces *faces, const lk_obstruction_options *o, lk_error *err) {
+bool lk_judge_open(lk_judge *j, const lk_obstruction_faces *faces, const lk_obstruction_options *o, int device,
+                   lk_error *err) {
     *j = (lk_judge){.faces = faces, .size = o->size};
     lk_nn_graph *g = lk_obstruction_graph(o->size, o->width, LK_OBSTRUCTION_BATCH, false, err);
-    j->exec = g ? lk_nn_compile(g, &(lk_nn_options){0}, err) : NULL;
+    j->exec = g ? lk_nn_compile(g, &(lk_nn_options){.device = device}, err) : NULL;
     lk_nn_graph_free(g);
     return j->exec != NULL;
 }

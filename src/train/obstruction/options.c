@@ -17,5 +17,7 @@ const lk_option lk_obstruction_option_table[] = {
      "of the faces with masks made by hand that are kept aside to judge by"},
     {"save-every", 0, LK_OPT_DURATION, AT(save_every), "1m", 1, 1e6, NULL, "TIME", "save after so much training"},
     {"seed", 0, LK_OPT_U64, AT(seed), "1", 0, 0, NULL, "N", "of first weights and of every random draw"},
+    {"device", 0, LK_OPT_ENUM, AT(device), "cpu", 0, 0, lk_nn_wish_names, "DEVICE",
+     "where to compute; auto is a GPU if any; of one run"},
     {0},
 };

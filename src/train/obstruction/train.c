@@ -34,7 +34,8 @@ static bool settle_options(trainer *t, const lk_obstruction_options *o, const bo
         for (int i = 0; i < lk_options_count(lk_obstruction_option_table); i++) {
             if (!given[i]) continue;
             size_t at = lk_obstruction_option_table[i].offset;
-            size_t size = lk_obstruction_option_table[i].type == LK_OPT_INT ? sizeof(int) : sizeof(double);
+            lk_option_type type = lk_obstruction_option_table[i].type;
+            size_t size = type == LK_OPT_INT || type == LK_OPT_ENUM ? sizeof(int) : sizeof(double);
             memcpy((char *)own + at, (const char *)o + at, size);
         }
         if (own->size != old.size || own->width != old.width)
@@ -170,12 +171,13 @@ static bool open_all(trainer *t, const lk_strings *sets, const lk_obstruction_op
                        lk_face_type_names[t->save.type], sets->items[0], lk_face_type_names[t->faces.type]);
     t->save.type = t->faces.type;
     lk_nn_graph *g = lk_obstruction_graph(o->size, o->width, o->batch, true, err);
-    t->exec =
-        g ? lk_nn_compile(g, &(lk_nn_options){.train = true, .seed = o->seed, .precision = LK_NN_AUTO}, err) : NULL;
+    const lk_nn_options options = {
+        .train = true, .seed = o->seed, .precision = LK_NN_AUTO, .device = lk_nn_device_for(o->device)};
+    t->exec = g ? lk_nn_compile(g, &options, err) : NULL;
     lk_nn_graph_free(g);
     t->first = t->save.iteration;
     t->saved = t->found ? t->save.iteration : -1;
-    return t->exec && lk_judge_open(&t->judge, &t->faces, o, err) &&
+    return t->exec && lk_judge_open(&t->judge, &t->faces, o, options.device, err) &&
            (!t->found || lk_obstruction_load(t->dir, &t->save, t->exec, true, err));
 }
 
