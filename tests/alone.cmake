@@ -2,10 +2,15 @@
 # the build makes first.
 set(LIKENESS_GOLDEN ${CMAKE_BINARY_DIR}/golden)
 file(MAKE_DIRECTORY ${LIKENESS_GOLDEN})
-set(golden ${CMAKE_CURRENT_SOURCE_DIR}/golden/nn_ops.py)
-add_custom_command(OUTPUT ${LIKENESS_GOLDEN}/nn_ops.txt COMMAND ${LIKENESS_PYTHON} ${golden} ${LIKENESS_GOLDEN}
-                   DEPENDS ${golden} VERBATIM)
-add_custom_target(golden ALL DEPENDS ${LIKENESS_GOLDEN}/nn_ops.txt)
+set(golden ${CMAKE_CURRENT_SOURCE_DIR}/golden)
+foreach(values nn_ops.txt nn_factored.bin)
+  get_filename_component(script ${values} NAME_WE)
+  add_custom_command(OUTPUT ${LIKENESS_GOLDEN}/${values}
+                     COMMAND ${LIKENESS_PYTHON} ${golden}/${script}.py ${LIKENESS_GOLDEN}
+                     DEPENDS ${golden}/${script}.py VERBATIM)
+  list(APPEND LIKENESS_GOLDENS ${LIKENESS_GOLDEN}/${values})
+endforeach()
+add_custom_target(golden ALL DEPENDS ${LIKENESS_GOLDENS})
 foreach(test test_ops test_device)
   add_executable(nn_${test} nn/${test}.c)
   target_include_directories(nn_${test} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/src/nn)
