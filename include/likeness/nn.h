@@ -337,10 +337,12 @@ typedef struct lk_nn_canvas {
 
 /* Can this executor's device do it? The processor cannot: there it is lk_sample_make's affair (src/train/augment.c). */
 bool lk_nn_draws(const lk_nn_exec *e);
-/* Draws n samples for the next run. The samples, and the bytes in which their pictures lie, are best in pinned memory; they
- * must stay as they are until a value of that run has been read. */
+/* Draws n samples for the next run, while the one before may still be under way. The samples, and the bytes in which their
+ * pictures lie, are best in pinned memory; they must stay as they are until a value of that run has been read. */
 bool lk_nn_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
                 lk_error *err);
+/* Is what was drawn last still what the next run sees? Who asks for an input's memory (lk_nn_data) ends that. */
+bool lk_nn_drawn(const lk_nn_exec *e);
 /* Memory, zeroed, that the GPU copies from while the processor works; where lk_nn_draws says yes. */
 void *lk_nn_pin(size_t bytes, lk_error *err);
 void lk_nn_unpin(void *p);

@@ -160,6 +160,7 @@ struct lk_nn_exec {
     bool profile;
     int precision; /* the lk_nn_precision that the device makes of the one in the options */
     bool narrow;   /* multiplies numbers of 16 bits where it can */
+    bool drawn;    /* what lk_nn_draw drew is in the inputs */
     bool beside;   /* parameters are updated beside the backward pass */
 };
 
@@ -197,7 +198,8 @@ typedef struct lk_backend {
     /* The computer's memory, zeroed, which the device reaches, too. */
     void *(*allocate_host)(size_t bytes, lk_error *err);
     void (*deallocate_host)(void *p);
-    float *(*host)(lk_nn_exec *e, int t); /* lk_nn_data of an input or output */
+    float *(*host)(lk_nn_exec *e, int t);      /* lk_nn_data of an input or output */
+    float (*loss)(const lk_nn_exec *e, int i); /* lk_nn_loss_value */
     /* lk_nn_draw; NULL: the device cannot. */
     bool (*draw)(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
                  lk_error *err);

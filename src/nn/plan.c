@@ -370,6 +370,7 @@ float *lk_nn_data(lk_nn_exec *e, lk_nn_t t) {
     if (t < 0 || t >= e->g.tensor_count) return NULL;
     const lk_tensor *at = &e->g.tensors[t];
     if (at->kind != LK_INPUT && !at->output) return NULL;
+    if (at->kind == LK_INPUT) e->drawn = false;
     return e->backend->host ? e->backend->host(e, t) : (float *)(void *)at->data;
 }
 
@@ -377,9 +378,11 @@ bool lk_nn_draws(const lk_nn_exec *e) { return e->backend->draw != NULL; }
 
 bool lk_nn_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *samples, const void *bytes, size_t size,
                 lk_error *err) {
-    if (e->backend->draw) return e->backend->draw(e, canvas, samples, bytes, size, err);
-    return lk_fail(err, LK_ERR_UNSUPPORTED, "samples are drawn by a GPU alone");
+    if (!e->backend->draw) return lk_fail(err, LK_ERR_UNSUPPORTED, "samples are drawn by a GPU alone");
+    return e->drawn = e->backend->draw(e, canvas, samples, bytes, size, err);
 }
+
+bool lk_nn_drawn(const lk_nn_exec *e) { return e->drawn; }
 
 void *lk_nn_pin(size_t bytes, lk_error *err) { return lk_backend_gpu->allocate_host(bytes, err); }
 void lk_nn_unpin(void *p) {
@@ -389,6 +392,7 @@ void lk_nn_unpin(void *p) {
 int lk_nn_loss_count(const lk_nn_exec *e) { return e->g.loss_count; }
 const char *lk_nn_loss_name(const lk_nn_exec *e, int i) { return e->g.losses[i].name; }
 float lk_nn_loss_value(const lk_nn_exec *e, int i) {
+    if (e->backend->loss) return e->backend->loss(e, i);
     const lk_tensor *t = &e->g.tensors[e->g.losses[i].tensor];
     float value = NAN;
     if (!e->backend->download(e, t, t->data, &value)) return NAN;

@@ -24,6 +24,8 @@ typedef struct trainer {
     lk_record record, other; /* the other: whose weights it begins with */
     lk_pool src, dst;
     lk_sampler *sampler;
+    lk_batch *ahead; /* the next one; NULL: not yet fetched */
+    bool drawn;      /* and a GPU has drawn its samples */
     lk_network network;
     lk_preview *preview;
     lk_history history;
@@ -285,6 +287,17 @@ static bool fit_network(trainer *t, const lk_now_set *now, lk_error *err) {
     return lk_network_fit(&t->network, &t->record.config, now, t->record.iteration, false, err);
 }
 
+/* While a GPU is at work it is given the samples of the next step. */
+static bool look_ahead(trainer *t, lk_error *err) {
+    const lk_swap_config *c = &t->record.config;
+    lk_nn_exec *e = t->network.exec;
+    if (!lk_nn_draws(e)) return true;
+    t->ahead = lk_sampler_next(t->sampler, err);
+    if (!t->ahead) return false;
+    t->drawn = lk_network_fits(&t->network, c, &t->ahead->now, t->ahead->iteration);
+    return !t->drawn || fill_inputs(e, t->ahead, c->resolution, err);
+}
+
 /* The loss may change for a reason when settings do: the watch begins again then. */
 static bool still_learns(trainer *t, const lk_now_set *now, float src, float dst) {
     if (memcmp(&t->watched, now, sizeof *now) != 0) t->watch = (lk_watch){0};
@@ -310,7 +323,7 @@ static void average(trainer *t, const lk_train_options *o) {
 }
 
 /* *well: the loss says that training has not collapsed. */
-static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
+static bool learn(trainer *t, const lk_batch *b, bool drawn, bool *well, lk_error *err) {
     const lk_swap_config *c = &t->record.config;
     lk_nn_adam adam = lk_swap_optimizer(c);
     float src, dst;
@@ -318,10 +331,10 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
     adam.rate *= (float)(b->now.options.rate / 100 * settling(t, &b->now.options));
     if (t->network.average.shown && !exchange(t, err)) return false; /* there was no memory to put it back */
     if (!divides(t, b->now.options.batch, err) || !fit_network(t, &b->now, err)) return false;
-    if (!fill_inputs(t->network.exec, b, c->resolution, err)) return false;
+    if (!(drawn && lk_nn_drawn(t->network.exec)) && !fill_inputs(t->network.exec, b, c->resolution, err)) return false;
     if (!lk_swap_set_weights(t->network.exec, c, &b->now.objective, b->iteration))
         return lk_fail(err, LK_ERR_UNSUPPORTED, "the losses of this model have no such weights");
-    if (!lk_nn_step(t->network.exec, &adam, err)) return false;
+    if (!lk_nn_step(t->network.exec, &adam, err) || !look_ahead(t, err)) return false;
     lk_swap_losses(t->network.exec, &src, &dst);
     *well = still_learns(t, &b->now, src, dst);
     if (!*well) return true;
@@ -334,9 +347,11 @@ static bool learn(trainer *t, const lk_batch *b, bool *well, lk_error *err) {
 }
 
 static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
-    lk_batch *b = lk_sampler_next(t->sampler, err);
+    lk_batch *b = t->ahead ? t->ahead : lk_sampler_next(t->sampler, err);
+    bool drawn = t->ahead && t->drawn;
+    t->ahead = NULL;
     if (!b) return false;
-    bool ok = learn(t, b, well, err);
+    bool ok = learn(t, b, drawn, well, err);
     memcpy(now, &b->now, sizeof *now);
     lk_sampler_give_back(t->sampler, b);
     return ok;
@@ -345,6 +360,7 @@ static bool step(trainer *t, lk_now_set *now, bool *well, lk_error *err) {
 static bool start_sampler(trainer *t, lk_error *err) {
     const lk_record *r = &t->record;
     lk_sampler_stop(t->sampler);
+    t->ahead = NULL;
     lk_sampler_job job = {.src = &t->src,
                           .dst = &t->dst,
                           .settings = &r->settings,

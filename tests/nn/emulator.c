@@ -93,8 +93,27 @@ bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_e
 bool lk_gpu_wait(lk_gpu *gpu, lk_error *err) {
     return !gpu->recording || lk_fail(err, LK_ERR_UNSUPPORTED, "a wait while a step is recorded");
 }
-bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
-bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) { return lk_gpu_wait(gpu, err); }
+bool lk_gpu_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err) {
+    (void)mark;
+    return lk_gpu_wait(gpu, err);
+}
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err) {
+    (void)mark;
+    return lk_gpu_wait(gpu, err);
+}
+
+bool lk_gpu_ahead_upload(lk_gpu *gpu, int place, void *to, const void *from, size_t bytes, lk_error *err) {
+    (void)place;
+    return lk_gpu_upload(gpu, to, from, bytes, err);
+}
+bool lk_gpu_ahead_wait(lk_gpu *gpu, int place, lk_error *err) {
+    (void)place;
+    return lk_gpu_wait(gpu, err);
+}
+bool lk_gpu_ahead_used(lk_gpu *gpu, int place, lk_error *err) {
+    (void)place;
+    return lk_gpu_wait(gpu, err);
+}
 
 /* ---- Launches ---------------------------------------------------------------------------------------------- */
 

@@ -141,6 +141,33 @@ static void test_training(void **state) {
     test_remove_folder(folder);
 }
 
+/* Samples that are drawn while the step before is under way are those that are drawn after it: one run of two iterations learns
+ * what two runs of one do. */
+static void test_ahead(void **state) {
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip();
+#endif
+    char *folder = tiny_folder();
+    static const int64_t until[2][2] = {{2, 2}, {1, 2}};
+    char learned[2][65];
+    for (int kind = 0; kind < 2; kind++)
+        for (int run = kind ? 0 : 1; run < 2; run++) {
+            lk_error err = {0};
+            lk_train_job job = tiny_job(folder, kind ? "two" : "one", until[kind][run]);
+            job.options.device = LK_NN_WISH_GPU;
+            job.options.precision = LK_NN_BF16;
+            job.options.average = false;
+            test_ok(lk_train(&job, NULL, &err), &err);
+            lk_record r = record_of(job.model_dir);
+            memcpy(learned[kind], r.weights.sha256, sizeof learned[kind]);
+            lk_record_free(&r);
+            tiny_job_free(&job);
+        }
+    assert_string_equal(learned[0], learned[1]);
+    test_remove_folder(folder);
+}
+
 /* The stand-in has 160 MiB: what is too large for it is refused with what would fit, and that fits. */
 static void test_too_large(void **state) {
     (void)state;
@@ -198,6 +225,7 @@ static void test_imagined(void **state) {
 int main(void) {
     lk_backend_gpu = &lk_backend_cuda;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_same_samples), cmocka_unit_test(test_training),
-                                       cmocka_unit_test(test_too_large), cmocka_unit_test(test_imagined)};
+                                       cmocka_unit_test(test_ahead), cmocka_unit_test(test_too_large),
+                                       cmocka_unit_test(test_imagined)};
     return cmocka_run_group_tests(tests, open_pools, close_pools);
 }

@@ -69,12 +69,25 @@ static bool choose(int place, int processes, lk_error *err) {
     return lk_cuda_ok(cudaSetDevice(place), "be chosen", err);
 }
 
+static bool make_events(cudaEvent_t *events, int count, lk_error *err) {
+    for (int i = 0; i < count; i++)
+        if (!lk_cuda_ok(cudaEventCreateWithFlags(&events[i], cudaEventDisableTiming), "make an event", err))
+            return false;
+    return true;
+}
+
+static void destroy_events(cudaEvent_t *events, int count) {
+    for (int i = 0; i < count; i++)
+        if (events[i]) cudaEventDestroy(events[i]);
+}
+
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
     lk_gpu *g = choose(place, processes, err) ? lk_alloc(1, sizeof *g, err) : NULL;
     if (!g) return NULL;
     bool ok = lk_cuda_ok(cudaStreamCreateWithFlags(&g->stream, cudaStreamNonBlocking), "open a stream", err) &&
-              lk_cuda_ok(cudaEventCreateWithFlags(&g->mark, cudaEventDisableTiming), "make an event", err) &&
-              lk_gpu_lane_open(&g->beside, err);
+              lk_cuda_ok(cudaStreamCreateWithFlags(&g->ahead, cudaStreamNonBlocking), "open a stream", err) &&
+              make_events(g->marks, LK_GPU_MARKS, err) && make_events(g->there, 2, err) &&
+              make_events(g->used, 2, err) && lk_gpu_lane_open(&g->beside, err);
     if (ok &&
         (cudnnCreate(&g->cudnn) != CUDNN_STATUS_SUCCESS || cudnnSetStream(g->cudnn, g->stream) != CUDNN_STATUS_SUCCESS))
         ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuDNN does not start on this GPU");
@@ -97,7 +110,10 @@ void lk_gpu_close(lk_gpu *gpu) {
     lk_gpu_lane_close(&gpu->beside);
     if (gpu->blas) cublasLtDestroy(gpu->blas);
     if (gpu->cudnn) cudnnDestroy(gpu->cudnn);
-    if (gpu->mark) cudaEventDestroy(gpu->mark);
+    destroy_events(gpu->marks, LK_GPU_MARKS);
+    destroy_events(gpu->there, 2);
+    destroy_events(gpu->used, 2);
+    if (gpu->ahead) cudaStreamDestroy(gpu->ahead);
     if (gpu->stream) cudaStreamDestroy(gpu->stream);
     free(gpu);
 }
@@ -151,12 +167,27 @@ bool lk_gpu_wait(lk_gpu *gpu, lk_error *err) {
     return lk_cuda_ok(cudaStreamSynchronize(gpu->stream), "finish its work", err);
 }
 
-bool lk_gpu_mark(lk_gpu *gpu, lk_error *err) {
-    return lk_cuda_ok(cudaEventRecord(gpu->mark, gpu->stream), "record an event", err);
+bool lk_gpu_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err) {
+    return lk_cuda_ok(cudaEventRecord(gpu->marks[mark], gpu->stream), "record an event", err);
 }
 
-bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err) {
-    return lk_cuda_ok(cudaEventSynchronize(gpu->mark), "finish its work", err);
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err) {
+    return lk_cuda_ok(cudaEventSynchronize(gpu->marks[mark]), "finish its work", err);
+}
+
+/* To wait for an event that was never recorded is not to wait. */
+bool lk_gpu_ahead_upload(lk_gpu *gpu, int place, void *to, const void *from, size_t bytes, lk_error *err) {
+    return lk_cuda_ok(cudaStreamWaitEvent(gpu->ahead, gpu->used[place], 0), "wait for an event", err) &&
+           lk_cuda_ok(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, gpu->ahead), "take numbers in", err);
+}
+
+bool lk_gpu_ahead_wait(lk_gpu *gpu, int place, lk_error *err) {
+    return lk_cuda_ok(cudaEventRecord(gpu->there[place], gpu->ahead), "record an event", err) &&
+           lk_cuda_ok(cudaStreamWaitEvent(gpu->stream, gpu->there[place], 0), "wait for an event", err);
+}
+
+bool lk_gpu_ahead_used(lk_gpu *gpu, int place, lk_error *err) {
+    return lk_cuda_ok(cudaEventRecord(gpu->used[place], gpu->stream), "record an event", err);
 }
 
 /* ---- Second streams -------------------------------------------------------------------------------------- */

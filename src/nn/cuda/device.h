@@ -18,7 +18,9 @@ typedef struct lk_gpu_lane {
 
 struct lk_gpu {
     cudaStream_t stream;
-    cudaEvent_t mark;
+    cudaEvent_t marks[LK_GPU_MARKS];
+    cudaStream_t ahead;
+    cudaEvent_t there[2], used[2]; /* of uploads ahead */
     cudnnHandle_t cudnn;
     cublasLtHandle_t blas;
     lk_gpu_layer *layers;

@@ -454,7 +454,8 @@ static void close_gpu(lk_nn_exec *e) {
     for (int i = 0; i < 2; i++) lk_gpu_forget(s->recorded[i]);
     for (int i = 0; s->shadow && i < s->tensor_count; i++) lk_gpu_deallocate(s->shadow[i]);
     for (int i = 0; s->host && i < s->tensor_count; i++) lk_gpu_unpin(s->host[i]);
-    lk_gpu_sheet_free(&s->sheet);
+    for (int i = 0; i < 2; i++) lk_gpu_sheet_free(&s->sheets[i]);
+    lk_gpu_unpin(s->losses);
     lk_gpu_deallocate(s->numbers);
     lk_gpu_unpin(s->pinned_numbers);
     lk_gpu_deallocate(s->scale);
@@ -490,6 +491,7 @@ static bool open_gpu(lk_nn_exec *e, lk_error *err) {
     return s->gpu && (!together || lk_gpu_join(s->gpu, peers, err)) &&
            (s->shadow = lk_alloc(count, sizeof *s->shadow, err)) && (s->host = lk_alloc(count, sizeof *s->host, err)) &&
            (s->stale = lk_alloc(count, sizeof *s->stale, err)) && (s->drawn = lk_alloc(count, sizeof *s->drawn, err)) &&
+           (s->losses = lk_gpu_pinned((size_t)(e->g.loss_count + 1) * sizeof(float), err)) &&
            (s->numbers = lk_gpu_allocate(number_bytes(e), err)) &&
            (s->pinned_numbers = lk_gpu_pinned(number_bytes(e), err)) && open_scale(s, err);
 }
@@ -551,7 +553,7 @@ static float *host(lk_nn_exec *e, int t) {
         s->stale[t] = e->g.tensors[t].output;
     }
     if (!s->host[t]) return NULL;
-    if (e->g.tensors[t].kind == LK_INPUT && !lk_gpu_wait_mark(s->gpu, NULL)) return NULL;
+    if (e->g.tensors[t].kind == LK_INPUT && !lk_gpu_wait_mark(s->gpu, LK_GPU_FED, NULL)) return NULL;
     s->drawn[t] = false;
     if (s->stale[t] && !lk_gpu_download(s->gpu, s->host[t], e->g.tensors[t].data, bytes, NULL)) return NULL;
     s->stale[t] = false;
@@ -559,6 +561,18 @@ static float *host(lk_nn_exec *e, int t) {
 }
 
 /* ---- Running --------------------------------------------------------------------------------------------- */
+
+/* Into the host's memory, at the end of each run. */
+static bool show_losses(lk_nn_exec *e, lk_error *err) {
+    for (int first = 0; first < e->g.loss_count; first += LK_GPU_GATHERED) {
+        lk_gather_args a = {.y = lk_gpu_state_of(e)->losses + first};
+        int count = 0;
+        for (; count < LK_GPU_GATHERED && first + count < e->g.loss_count; count++)
+            a.x[count] = lk_gpu_data(e, e->g.losses[first + count].tensor);
+        if (!lk_gpu_gather(gpu_of(e), &a, (size_t)count, err)) return false;
+    }
+    return true;
+}
 
 static bool launch(lk_nn_exec *e, int count, lk_error *err) {
     for (int i = 0; i < count; i++) {
@@ -571,13 +585,20 @@ static bool launch(lk_nn_exec *e, int count, lk_error *err) {
         n->runs++;
     }
     lk_rescale_args a = {lk_gpu_scale_of(e)};
-    return !a.scale || count == e->forward_count || lk_gpu_rescale(gpu_of(e), &a, 1, err);
+    bool rescales = a.scale && count > e->forward_count;
+    return show_losses(e, err) && (!rescales || lk_gpu_rescale(gpu_of(e), &a, 1, err));
+}
+
+/* Another run may be under way, and inputs of the next one be drawn: only for that which made the loss is waited. */
+static float loss(const lk_nn_exec *e, int i) {
+    const lk_gpu_state *s = lk_gpu_state_of(e);
+    return lk_gpu_wait_mark(s->gpu, LK_GPU_RAN, NULL) ? s->losses[i] : NAN;
 }
 
 /* What changes from run to run: inputs, rates, weights of losses. */
 static bool feed(lk_nn_exec *e, lk_error *err) {
     lk_gpu_state *s = lk_gpu_state_of(e);
-    if (!lk_gpu_wait_mark(s->gpu, err)) return false;
+    if (!lk_gpu_wait_mark(s->gpu, LK_GPU_FED, err)) return false;
     lk_gpu_step step = {e->adam_rate, e->adam.beta1, e->adam.beta2, e->adam.epsilon, (uint32_t)e->steps + 1};
     memcpy(s->pinned_numbers, &step, sizeof step);
     for (int i = 0; i < e->g.loss_count; i++)
@@ -589,14 +610,13 @@ static bool feed(lk_nn_exec *e, lk_error *err) {
             !lk_gpu_upload(s->gpu, e->g.tensors[t].data, s->host[t], count_of(e, t) * sizeof(float), err))
             return false;
     }
-    return lk_gpu_mark(s->gpu, err);
+    return lk_gpu_mark(s->gpu, LK_GPU_FED, err);
 }
 
 /* The first run is launched kernel by kernel, the second recorded, and replayed from then on. */
-static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
+static bool launch_or_replay(lk_nn_exec *e, int count, lk_error *err) {
     lk_gpu_state *s = lk_gpu_state_of(e);
     int whole = count > e->forward_count;
-    if (!feed(e, err)) return false;
     if (e->profile || s->runs[whole]++ == 0) return launch(e, count, err);
     if (!s->recorded[whole]) {
         if (!lk_gpu_record_begin(s->gpu, err)) return false;
@@ -604,6 +624,10 @@ static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
         if (!lk_gpu_record_end(s->gpu, &s->recorded[whole], ok ? err : NULL) || !ok) return false;
     }
     return lk_gpu_replay(s->gpu, s->recorded[whole], err);
+}
+
+static bool run_all(lk_nn_exec *e, int count, lk_error *err) {
+    return feed(e, err) && launch_or_replay(e, count, err) && lk_gpu_mark(gpu_of(e), LK_GPU_RAN, err);
 }
 
 /* ---- The backend ----------------------------------------------------------------------------------------- */
@@ -668,4 +692,5 @@ const lk_backend lk_backend_cuda = {
     .deallocate_host = lk_gpu_unpin,
     .host = host,
     .draw = lk_gpu_draw,
+    .loss = loss,
 };

@@ -37,12 +37,19 @@ void lk_gpu_deallocate(void *p);
 void *lk_gpu_pinned(size_t bytes, lk_error *err); /* on the host, zeroed: copies overlap, kernels reach it, too */
 void lk_gpu_unpin(void *p);
 /* Copies are in the stream's order. `from` of an upload must stay as it is until lk_gpu_wait, or, when it is pinned,
- * until lk_gpu_wait_mark after an lk_gpu_mark that followed it. */
+ * until lk_gpu_wait_mark of a mark that was set after it. */
 bool lk_gpu_upload(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err);
 bool lk_gpu_download(lk_gpu *gpu, void *to, const void *from, size_t bytes, lk_error *err); /* waits */
 bool lk_gpu_wait(lk_gpu *gpu, lk_error *err);
-bool lk_gpu_mark(lk_gpu *gpu, lk_error *err);
-bool lk_gpu_wait_mark(lk_gpu *gpu, lk_error *err);
+/* Waits for all that was launched before the mark was last set; not at all where it never was. */
+typedef enum lk_gpu_marks { LK_GPU_FED, LK_GPU_RAN, LK_GPU_MARKS } lk_gpu_marks;
+bool lk_gpu_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err);
+bool lk_gpu_wait_mark(lk_gpu *gpu, lk_gpu_marks mark, lk_error *err);
+/* Uploads from pinned memory by a stream of their own, beside what runs, to one of two places by turns. They begin when all is
+ * done that was launched before the place was last said to be used, and what is launched after the wait finds them there. */
+bool lk_gpu_ahead_upload(lk_gpu *gpu, int place, void *to, const void *from, size_t bytes, lk_error *err);
+bool lk_gpu_ahead_wait(lk_gpu *gpu, int place, lk_error *err);
+bool lk_gpu_ahead_used(lk_gpu *gpu, int place, lk_error *err);
 /* What is launched between begin and end is not run but recorded, to be run as a whole by replay. */
 bool lk_gpu_record_begin(lk_gpu *gpu, lk_error *err);
 bool lk_gpu_record_end(lk_gpu *gpu, void **recorded, lk_error *err);
@@ -110,7 +117,9 @@ typedef struct lk_gpu_state {
     float **host;      /* of each input and output: pinned memory, taken when asked for */
     bool *stale;       /* of each output: not yet copied since the last run */
     bool *drawn;       /* of each input: what it holds was drawn there; `host` is older */
-    lk_gpu_sheet sheet;
+    lk_gpu_sheet sheets[2];          /* one is drawn from while the other is filled */
+    int sheet;                       /* the latter */
+    float *losses;                   /* pinned: of the latest run */
     float *numbers, *pinned_numbers; /* lk_gpu_step and the losses' weights: on the device, and pinned */
     lk_gpu_scale *scale;             /* of the losses, on the device; training in float16 uses it */
     void *recorded[2];               /* forward alone; whole step */

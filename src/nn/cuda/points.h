@@ -293,6 +293,14 @@ LK_POINT void lk_sum_point(const lk_sum_args *a, uint32_t i) {
     a->y[i] = sum * a->scale * (a->weight ? *a->weight : 1) + a->shift;
 }
 
+/* Single numbers, put side by side. */
+#define LK_GPU_GATHERED 16
+typedef struct lk_gather_args {
+    const float *x[LK_GPU_GATHERED];
+    float *y;
+} lk_gather_args;
+LK_POINT void lk_gather_point(const lk_gather_args *a, uint32_t i) { a->y[i] = *a->x[i]; }
+
 /* Sums down the columns of [rows, columns], in chunks of LK_GPU_ROWS rows: point chunk·columns + c. */
 #define LK_GPU_ROWS 128
 typedef struct lk_column_parts_args {

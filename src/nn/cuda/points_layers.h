@@ -157,6 +157,7 @@ LK_POINT void lk_landmarks_move_point(const lk_landmarks_args *a, uint32_t i) {
     X(pad, lk_pad_args)                                                                                                \
     X(sum_parts, lk_sum_parts_args)                                                                                    \
     X(sum, lk_sum_args)                                                                                                \
+    X(gather, lk_gather_args)                                                                                          \
     X(column_parts, lk_column_parts_args)                                                                              \
     X(column, lk_column_args)                                                                                          \
     X(spread, lk_spread_args)                                                                                          \

@@ -9,14 +9,14 @@ static bool make_room(void **p, size_t *room, size_t bytes, lk_error *err) {
     return (*p = lk_gpu_allocate(bytes, err)) != NULL;
 }
 
-static bool take_in(lk_gpu *gpu, lk_gpu_sheet *to, const lk_nn_sample *samples, size_t count, size_t resolution,
-                    const void *bytes, size_t size, lk_error *err) {
+static bool take_in(lk_gpu *gpu, int place, lk_gpu_sheet *to, const lk_nn_sample *samples, size_t count,
+                    size_t resolution, const void *bytes, size_t size, lk_error *err) {
     size_t spans = count * 2 * resolution * LK_NN_SHAPES * 2;
     return make_room(&to->samples, &to->sample_room, count * sizeof *samples, err) &&
            make_room(&to->bytes, &to->byte_room, size, err) &&
            make_room(&to->spans, &to->span_room, spans * sizeof(int), err) &&
-           lk_gpu_upload(gpu, to->samples, samples, count * sizeof *samples, err) &&
-           lk_gpu_upload(gpu, to->bytes, bytes, size, err);
+           lk_gpu_ahead_upload(gpu, place, to->samples, samples, count * sizeof *samples, err) &&
+           lk_gpu_ahead_upload(gpu, place, to->bytes, bytes, size, err) && lk_gpu_ahead_wait(gpu, place, err);
 }
 
 static bool fits(const lk_nn_exec *e, lk_nn_t t, lk_nn_shape wanted) {
@@ -35,10 +35,13 @@ bool lk_gpu_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *
         if (!fits(e, at[i], i < 2 ? picture : mask) && (i < 3 || at[i] >= 0))
             return lk_fail(err, LK_ERR_USAGE, "samples are drawn into square inputs of one size");
     size_t count = (size_t)mask.n, side = (size_t)mask.h;
-    if (!take_in(s->gpu, &s->sheet, samples, count, side, bytes, size, err)) return false;
-    lk_samples_args a = {.samples = s->sheet.samples,
-                         .bytes = s->sheet.bytes,
-                         .spans = s->sheet.spans,
+    int place = s->sheet;
+    lk_gpu_sheet *sheet = &s->sheets[place];
+    s->sheet = !place;
+    if (!take_in(s->gpu, place, sheet, samples, count, side, bytes, size, err)) return false;
+    lk_samples_args a = {.samples = sheet->samples,
+                         .bytes = sheet->bytes,
+                         .spans = sheet->spans,
                          .warped = lk_gpu_ref_of(e, at[0]),
                          .target = lk_gpu_ref_of(e, at[1]),
                          .mask = lk_gpu_ref_of(e, at[2]),
@@ -47,7 +50,7 @@ bool lk_gpu_draw(lk_nn_exec *e, const lk_nn_canvas *canvas, const lk_nn_sample *
     for (int i = 0; i < 4; i++)
         if (at[i] >= 0) s->drawn[at[i]] = true;
     return lk_gpu_sample_spans(s->gpu, &a, count * 2 * side, err) &&
-           lk_gpu_samples(s->gpu, &a, count * side * side, err);
+           lk_gpu_samples(s->gpu, &a, count * side * side, err) && lk_gpu_ahead_used(s->gpu, place, err);
 }
 
 void lk_gpu_sheet_free(lk_gpu_sheet *s) {
