@@ -2,15 +2,11 @@
  *
  * The file is text, one for each processor: a head that names what was timed, then a line for each layer. It is read and
  * grown under a lock, and what stands in it stays: two trainings that begin together choose alike. */
-#include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <unistd.h>
 
+#include "../kept.h"
 #include "cpu.h"
 
 #define LEAST 1e9 /* operations of a pass that are worth timing */
@@ -68,24 +64,12 @@ static char *head_of_file(bool exact, lk_error *err) {
         LK_VERSION, processor, ways(exact));
 }
 
-/* "layers-amd-epyc-avx-512-bf16.txt" in the cache's folder, which is made. */
+/* "layers-amd-epyc-avx-512-bf16.txt" */
 static char *path_of_file(bool exact, lk_error *err) {
-    char name[320] = "layers-", processor[128];
+    char processor[128];
     processor_name(processor, sizeof processor);
-    size_t at = strlen(name);
-    const char *const parts[] = {processor, " ", ways(exact)};
-    for (size_t k = 0; k < LK_COUNT(parts); k++)
-        for (const char *c = parts[k]; *c; c++) {
-            if (isalnum((unsigned char)*c))
-                name[at++] = (char)tolower((unsigned char)*c);
-            else if (name[at - 1] != '-')
-                name[at++] = '-';
-        }
-    snprintf(name + at, sizeof name - at, ".txt");
-    char *folder = lk_cache_dir(err), *path = NULL;
-    if (folder && lk_make_dirs(folder, err)) path = lk_path_join(folder, name, err);
-    free(folder);
-    return path;
+    const char *const names[] = {processor, ways(exact)};
+    return lk_kept_path("layers", names, LK_COUNT(names), err);
 }
 
 static bool read_layer(const char *line, lk_timed_layer *l) {
@@ -101,46 +85,22 @@ static bool read_layer(const char *line, lk_timed_layer *l) {
     return true;
 }
 
-/* What the file knows; a file of another version or processor, or a damaged one, knows nothing. */
-static void read_file(const char *path, const char *head, bool exact) {
-    void *data = NULL;
-    size_t size;
-    lk_error why = {0};
-    if (!lk_file_exists(path)) return;
-    if (!lk_file_read(path, LK_MIB(1), &data, &size, &why)) {
-        lk_log(LK_LOG_WARN, "%s; layers are timed anew", why.message);
-        return;
-    }
-    char *text = data;
-    bool ok = strncmp(text, head, strlen(head)) == 0;
-    for (char *at = text + (ok ? strlen(head) : 0), *next; ok && *at; at = next) {
-        lk_timed_layer l = {.exact = exact};
-        char *end = strchr(at, '\n');
-        next = end ? end + 1 : at + strlen(at);
-        ok = end && (*end = 0, read_layer(at, &l));
-        if (ok && !find(&l) && known_count < MOST) known[known_count++] = l;
-    }
-    if (!ok) lk_log(LK_LOG_INFO, "%s is of another version or damaged; layers are timed anew", path);
-    free(data);
+static bool add_layer(const char *line, void *user) {
+    lk_timed_layer l = {.exact = *(const bool *)user};
+    if (!read_layer(line, &l)) return false;
+    if (!find(&l) && known_count < MOST) known[known_count++] = l;
+    return true;
 }
 
-static bool write_file(const char *path, const char *head, bool exact, lk_error *err) {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (!out) return lk_fail(err, LK_ERR_MEMORY, "out of memory");
-    fputs(head, out);
+static void print_layers(FILE *out, void *user) {
     for (int i = 0; i < known_count; i++) {
         const lk_timed_layer *l = &known[i];
-        if (l->exact != exact) continue;
+        if (l->exact != *(const bool *)user) continue;
         fprintf(out, "%d %d %d %d > %d %d %d %d %d %d:", l->n, l->c, l->h, l->w, l->o, l->oh, l->ow, l->top, l->left,
                 l->threads);
         for (int k = 0; k < LK_PASSES * LK_WAYS; k++) fprintf(out, " %.4f", 1e3 * l->seconds[k / LK_WAYS][k % LK_WAYS]);
         fputc('\n', out);
     }
-    bool ok = fclose(out) == 0 && lk_file_write(path, text, size, err);
-    free(text);
-    return ok;
 }
 
 /* ---- Timing ---------------------------------------------------------------------------------------------- */
@@ -229,31 +189,23 @@ static bool time_all(const lk_nn_graph *g, int threads, bool exact, int *count, 
     return ok;
 }
 
-/* Waits for others that time; −1: there is no such place, and what is timed is not kept. */
-static int lock_file(const char *path) {
-    char *name = path ? lk_format(NULL, "%s.lock", path) : NULL;
-    int fd = name ? open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0666) : -1;
-    while (fd >= 0 && flock(fd, LOCK_EX) != 0 && errno == EINTR)
-        if (lk_interrupted()) break;
-    free(name);
-    return fd;
-}
-
 bool lk_nn_tune(const lk_nn_graph *g, const lk_nn_options *options, lk_error *err) {
-    bool narrow = options->precision == LK_NN_BF16 || (options->precision == LK_NN_AUTO && lk_nn_has_bf16());
-    if (!ways(!narrow) || !options->train || options->device != LK_NN_CPU || options->way != LK_NN_FASTEST) return true;
+    bool exact = !(options->precision == LK_NN_BF16 || (options->precision == LK_NN_AUTO && lk_nn_has_bf16()));
+    if (!ways(exact) || !options->train || options->device != LK_NN_CPU || options->way != LK_NN_FASTEST) return true;
     if (!lk_nn_graph_ok(g, err)) return false;
     int threads = options->threads > 0 ? options->threads : lk_threads(), count = 0;
     lk_error why = {0};
-    char *head = head_of_file(!narrow, err), *path = head ? path_of_file(!narrow, &why) : NULL;
+    char *head = head_of_file(exact, err), *path = head ? path_of_file(exact, &why) : NULL;
     if (!head) return false;
     pthread_mutex_lock(&lock);
-    int fd = lock_file(path);
-    if (path) read_file(path, head, !narrow);
-    bool ok = time_all(g, threads, !narrow, &count, err);
-    if (count && path && !write_file(path, head, !narrow, &why)) path[0] = 0;
+    int file = lk_kept_lock(path);
+    lk_error unread = {0};
+    if (!lk_kept_read(path, head, add_layer, &exact, &unread))
+        lk_log(LK_LOG_INFO, "%s; layers are timed anew", unread.message);
+    bool ok = time_all(g, threads, exact, &count, err);
+    if (count && path && !lk_kept_write(path, head, print_layers, &exact, &why)) path[0] = 0;
     pthread_mutex_unlock(&lock);
-    if (fd >= 0) close(fd);
+    lk_kept_unlock(file);
     if (count && path && *path) lk_log(LK_LOG_INFO, "how %d layers are computed fastest is kept in %s", count, path);
     if (count && !(path && *path)) lk_log(LK_LOG_WARN, "what was timed is not kept: %s", why.message);
     free(path);
