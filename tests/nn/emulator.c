@@ -6,7 +6,7 @@
  * runs beside other work runs as late as it may, or as early: whoever changes what it reads, or reads what it changes, before
  * waiting for it gets other results in one of the two. */
 #include "emulator.h"
-#include "cuda/gpu.h"
+#include "cuda/ways.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,9 +14,11 @@
 struct lk_gpu_layer {
     lk_gpu_layer_key key;
     lk_gpu_layer *next;
+    bool works;
 };
 
-bool lk_emulated_early;
+bool lk_emulated_early, lk_emulated_chooses;
+int lk_emulated_chosen;
 
 typedef struct launch {
     void (*run)(lk_gpu *gpu, const void *args, size_t count);
@@ -61,6 +63,7 @@ size_t lk_gpu_left(int place) {
 
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
     (void)place, (void)processes;
+    if (lk_emulated_chooses) lk_ways_begin("an emulated GPU", "its own");
     return lk_alloc(1, sizeof(lk_gpu), err);
 }
 
@@ -70,6 +73,7 @@ void lk_gpu_close(lk_gpu *gpu) {
         next = l->next;
         free(l);
     }
+    lk_ways_save();
     lk_gpu_forget(gpu->waiting.first);
     free(gpu);
 }
@@ -250,16 +254,43 @@ bool lk_gpu_average_wait(lk_gpu *gpu, lk_error *err) {
     }
 LK_GPU_KERNELS(KERNEL)
 
+/* "The libraries" know one way for each stride. */
+static bool build_layer(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_way *way) {
+    (void)gpu;
+    return way->by == LK_WAY_CUDNN && way->count == 1 && way->numbers[0] == l->key.stride;
+}
+
+static bool try_layer(lk_gpu *gpu, lk_gpu_layer *l) {
+    (void)gpu, (void)l;
+    return true;
+}
+
+static bool choose_way(lk_gpu *gpu, lk_gpu_layer *l, lk_gpu_way *way) {
+    (void)gpu;
+    lk_emulated_chosen++;
+    const lk_gpu_layer_key *k = &l->key;
+    bool narrow = k->in != LK_GPU_FLOAT32 && (k->out == k->in || k->pass == LK_GPU_BACK_WEIGHTS);
+    bool takes = (narrow || k->tf32) && k->groups == 1;
+    *way = (lk_gpu_way){takes ? LK_WAY_CUDNN : LK_WAY_PLAIN, takes, {k->stride}};
+    return takes;
+}
+
+static void close_layer(lk_gpu_layer *l) { (void)l; }
+
+static const lk_way_steps steps = {build_layer, try_layer, choose_way, close_layer};
+
 lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
-    bool narrow = key->in != LK_GPU_FLOAT32 && (key->out == key->in || key->pass == LK_GPU_BACK_WEIGHTS);
-    if ((!narrow && !key->tf32) || key->groups > 1) return NULL;
-    for (lk_gpu_layer *l = gpu->layers; l; l = l->next)
-        if (!memcmp(&l->key, key, sizeof *key)) return l;
-    lk_gpu_layer *l = lk_alloc(1, sizeof *l, NULL);
+    lk_gpu_layer *l = gpu->layers;
+    while (l && memcmp(&l->key, key, sizeof *key)) l = l->next;
+    if (l) return l->works ? l : NULL;
+    l = lk_alloc(1, sizeof *l, NULL);
     if (!l) return NULL;
     l->key = *key;
     l->next = gpu->layers;
-    return gpu->layers = l;
+    gpu->layers = l;
+    lk_gpu_way way;
+    l->works = lk_emulated_chooses ? lk_ways_open(&steps, gpu, l, key) : choose_way(gpu, l, &way);
+    return l->works ? l : NULL;
 }
 
 size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer) { return 64 * (size_t)layer->key.stride; }

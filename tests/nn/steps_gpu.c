@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-#include "cuda/gpu.h"
+#include "cuda/ways.h"
 #include "likeness/swap.h"
 
 #define MOST_STEPS  100
@@ -417,10 +417,45 @@ static void an_old_one_takes_float16(void **state) {
 }
 #endif
 
+#ifdef LK_EMULATED
+static void trains_the_same(int chosen) {
+    lk_emulated_chosen = 0;
+    memset(got, 0, sizeof got);
+    lk_nn_exec *e = train(&larger, (lk_nn_options){.device = LK_NN_GPU, .precision = LK_NN_BF16}, got);
+    assert_non_null(e);
+    lk_nn_free(e);
+    assert_memory_equal(got, want, sizeof got);
+    assert_int_equal(lk_emulated_chosen, chosen);
+}
+
+/* An executor that is opened when another has chosen, in this process or one before it, chooses nothing. */
+static void ways_are_chosen_once(void **state) {
+    (void)state;
+    char *folder = test_folder();
+    setenv("LIKENESS_CACHE", folder, 1);
+    lk_emulated_chosen = 0;
+    memset(want, 0, sizeof want);
+    lk_nn_exec *e = train(&larger, (lk_nn_options){.device = LK_NN_GPU, .precision = LK_NN_BF16}, want);
+    assert_non_null(e);
+    lk_nn_free(e);
+    int all = lk_emulated_chosen;
+    assert_true(all > 10);
+    lk_emulated_chooses = true;
+    trains_the_same(all);
+    trains_the_same(0);
+    lk_ways_begin("another", "none"); /* forgets all but the file */
+    trains_the_same(0);
+    lk_emulated_chooses = false;
+    test_remove_folder(folder);
+}
+#endif
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree), cmocka_unit_test(in_less_memory),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree),
+                                       cmocka_unit_test(in_less_memory),
 #ifdef LK_EMULATED
                                        cmocka_unit_test(an_old_one_takes_float16),
+                                       cmocka_unit_test(ways_are_chosen_once),
 #endif
                                        cmocka_unit_test(the_scale_falls_and_rises),
                                        cmocka_unit_test(what_is_finite_is_right)};

@@ -10,9 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How many engines are timed for a layer. */
-#define MOST_TRIALS  6
-#define MOST_CONFIGS 24
+#define MOST_CONFIGS 24 /* that the heuristics are asked for */
 
 enum { ID_X = 1, ID_W, ID_Y, ID_BIAS, ID_SUM, ID_BIASED };
 
@@ -187,7 +185,7 @@ static cudnnBackendDescriptor_t describe(lk_gpu *gpu, lk_gpu_layer *l, const lk_
     return ok && done(graph) ? graph : NULL;
 }
 
-/* ---- Choosing -------------------------------------------------------------------------------------------- */
+/* ---- Engines --------------------------------------------------------------------------------------------- */
 
 /* Of float32, tensor cores multiply 10 bits of mantissa, and some engines round it to 16 bits altogether. Of what has 16 bits,
  * some engines add parts up in those. */
@@ -250,6 +248,89 @@ static cudnnBackendDescriptor_t plan_of(lk_gpu *gpu, cudnnBackendDescriptor_t co
     return NULL;
 }
 
+/* ---- Ways that can be told ------------------------------------------------------------------------------- */
+
+/* Their numbers: fused, padded, the engine's global index, then the kind and the value of each of its knobs. The heuristics may
+ * name engines in another order next time; these stay within a version of cuDNN. */
+enum { FUSED, PADDED, ENGINE, KNOBS };
+#define MOST_KNOBS ((LK_WAY_NUMBERS - KNOBS) / 2)
+
+static bool get(cudnnBackendDescriptor_t d, cudnnBackendAttributeName_t name, cudnnBackendAttributeType_t type,
+                void *value) {
+    int64_t count = 0;
+    return cudnnBackendGetAttribute(d, name, type, 1, &count, value) == CUDNN_STATUS_SUCCESS && count == 1;
+}
+
+static bool tell_engine(cudnnBackendDescriptor_t config, int64_t *index) {
+    cudnnBackendDescriptor_t engine = NULL;
+    bool ok = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == CUDNN_STATUS_SUCCESS &&
+              get(config, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, &engine) &&
+              get(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, CUDNN_TYPE_INT64, index);
+    if (engine) cudnnBackendDestroyDescriptor(engine);
+    return ok;
+}
+
+static bool tell_knobs(cudnnBackendDescriptor_t config, lk_gpu_way *way) {
+    cudnnBackendDescriptor_t knobs[MOST_KNOBS] = {NULL};
+    int64_t count = 0;
+    bool ok = true;
+    for (int i = 0; ok && i < MOST_KNOBS; i++)
+        ok = cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]) == CUDNN_STATUS_SUCCESS;
+    ok = ok &&
+         cudnnBackendGetAttribute(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, MOST_KNOBS,
+                                  &count, knobs) == CUDNN_STATUS_SUCCESS &&
+         count <= MOST_KNOBS;
+    for (int64_t i = 0; ok && i < count; i++) {
+        cudnnBackendKnobType_t kind = CUDNN_KNOB_TYPE_COUNTS;
+        int64_t *to = &way->numbers[way->count];
+        ok = get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, &kind) &&
+             get(knobs[i], CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, CUDNN_TYPE_INT64, &to[1]);
+        to[0] = kind;
+        way->count += 2;
+    }
+    for (int i = 0; i < MOST_KNOBS; i++)
+        if (knobs[i]) cudnnBackendDestroyDescriptor(knobs[i]);
+    return ok;
+}
+
+static lk_gpu_way way_of(const lk_gpu_layer *l, cudnnBackendDescriptor_t config) {
+    lk_gpu_way way = {.by = LK_WAY_CUDNN, .count = KNOBS, .numbers = {[FUSED] = l->fused, [PADDED] = l->padded}};
+    if (!tell_engine(config, &way.numbers[ENGINE]) || !tell_knobs(config, &way)) way.by = LK_WAY_UNKNOWN;
+    return way;
+}
+
+static bool turn(cudnnBackendDescriptor_t knob, const int64_t *kind_and_value) {
+    if (kind_and_value[0] < 0 || kind_and_value[0] >= CUDNN_KNOB_TYPE_COUNTS) return false;
+    cudnnBackendKnobType_t kind = (cudnnBackendKnobType_t)kind_and_value[0];
+    return set(knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE, CUDNN_TYPE_KNOB_TYPE, 1, &kind) &&
+           set_int(knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, kind_and_value[1]) && done(knob);
+}
+
+/* The plan of the engine that a way names; NULL: this graph cannot be computed by it. */
+static cudnnBackendDescriptor_t plan_again(lk_gpu *gpu, cudnnBackendDescriptor_t graph, const lk_gpu_layer_key *k,
+                                           const lk_gpu_way *way, size_t *workspace) {
+    cudnnBackendDescriptor_t knobs[MOST_KNOBS] = {NULL}, engine = NULL, config = NULL;
+    int count = (way->count - KNOBS) / 2;
+    bool ok = cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINE_DESCRIPTOR, &engine) == CUDNN_STATUS_SUCCESS &&
+              set_part(engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, graph) &&
+              set_int(engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, way->numbers[ENGINE]) && done(engine) &&
+              cudnnBackendCreateDescriptor(CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, &config) == CUDNN_STATUS_SUCCESS &&
+              set_part(config, CUDNN_ATTR_ENGINECFG_ENGINE, engine);
+    for (int i = 0; ok && i < count; i++)
+        ok = cudnnBackendCreateDescriptor(CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR, &knobs[i]) == CUDNN_STATUS_SUCCESS &&
+             turn(knobs[i], &way->numbers[KNOBS + 2 * i]);
+    if (ok && count) ok = set(config, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, CUDNN_TYPE_BACKEND_DESCRIPTOR, count, knobs);
+    ok = ok && done(config) && acceptable(config, k);
+    cudnnBackendDescriptor_t plan = ok ? plan_of(gpu, config, workspace) : NULL;
+    for (int i = 0; i < count; i++)
+        if (knobs[i]) cudnnBackendDestroyDescriptor(knobs[i]);
+    if (config) cudnnBackendDestroyDescriptor(config);
+    if (engine) cudnnBackendDestroyDescriptor(engine);
+    return plan;
+}
+
+/* ---- Choosing -------------------------------------------------------------------------------------------- */
+
 /* The padded input's shape, and the layer's key with it in place of x. */
 static lk_gpu_layer_key padded_key(const lk_gpu_layer_key *key) {
     lk_gpu_layer_key k = *key;
@@ -280,7 +361,8 @@ static bool run_timed(void *user) {
 static int trials_of(const lk_gpu_layer *l) { return l->fused ? 1 : lk_gpu_trials(); }
 
 /* The fastest of the engines that the heuristics name; milliseconds, or infinity. Leaves it in the layer. */
-static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t graph, const lk_gpu_trial *on) {
+static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t graph, const lk_gpu_trial *on,
+                     bool *planned) {
     double best = HUGE_VAL;
     cudnnBackendDescriptor_t chosen = NULL;
     size_t chosen_workspace = 0;
@@ -292,6 +374,7 @@ static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t grap
             size_t own = 0;
             l->plan = tried < trials_of(l) && acceptable(configs[i], &l->key) ? plan_of(gpu, configs[i], &own) : NULL;
             tried += l->plan != NULL;
+            *planned = *planned || l->plan;
             timing t = {gpu, l, on};
             double ms = l->plan ? lk_gpu_time(gpu, run_timed, &t) : -1;
             cudnnBackendDescriptor_t loser = l->plan;
@@ -300,6 +383,7 @@ static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t grap
                 chosen = l->plan;
                 chosen_workspace = own;
                 best = ms;
+                l->way = way_of(l, configs[i]);
             }
             if (loser) cudnnBackendDestroyDescriptor(loser);
             l->plan = NULL;
@@ -311,44 +395,63 @@ static double choose(lk_gpu *gpu, lk_gpu_layer *l, cudnnBackendDescriptor_t grap
     return best;
 }
 
-static double try_way(lk_gpu *gpu, lk_gpu_layer *l, bool fused, bool padded, const lk_gpu_trial *on) {
+/* The layer's graph with bias and activation in it or not, and with x padded or not; NULL: there is no such. */
+static cudnnBackendDescriptor_t describe_way(lk_gpu *gpu, lk_gpu_layer *l, bool fused, bool padded) {
+    const lk_gpu_layer_key *k = &l->key;
+    bool fusible = k->pass == LK_GPU_FORWARD && (k->bias || k->act != LK_NN_LINEAR);
+    bool uneven = k->top != k->bottom || k->left != k->right;
+    if ((fused && !fusible) || (padded && !uneven)) return NULL;
     l->fused = fused;
     l->padded = padded;
     l->padded_room = padded ? padded_bytes(l) : 0;
-    if (l->padded_room > LK_GPU_MOST_WORKSPACE / 2) return HUGE_VAL;
-    lk_gpu_layer_key k = padded ? padded_key(&l->key) : l->key;
-    cudnnBackendDescriptor_t graph = describe(gpu, l, &k);
-    double ms = graph ? choose(gpu, l, graph, on) : HUGE_VAL;
+    if (l->padded_room > LK_GPU_MOST_WORKSPACE / 2) return NULL;
+    lk_gpu_layer_key changed = padded ? padded_key(k) : *k;
+    return describe(gpu, l, &changed);
+}
+
+static double try_way(lk_gpu *gpu, lk_gpu_layer *l, bool fused, bool padded, const lk_gpu_trial *on, bool *planned) {
+    cudnnBackendDescriptor_t graph = describe_way(gpu, l, fused, padded);
+    double ms = graph ? choose(gpu, l, graph, on, planned) : HUGE_VAL;
     if (l->plan) return ms;
     lk_cudnn_close_layer(l);
     return HUGE_VAL;
 }
 
-bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer) {
-    lk_gpu_trial on;
-    const lk_gpu_layer_key *k = &layer->key;
-    if (!lk_gpu_trial_open(&on, k)) return false;
-    bool fusible = k->pass == LK_GPU_FORWARD && (k->bias || k->act != LK_NN_LINEAR);
-    bool uneven = k->top != k->bottom || k->left != k->right;
+static void name_layer(lk_gpu_layer *l) {
+    snprintf(l->name, sizeof l->name, "cuDNN%s%s", l->fused ? ", fused" : "", l->padded ? ", padded" : "");
+}
+
+bool lk_cudnn_choose_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_trial *on, lk_gpu_way *way) {
     lk_gpu_layer best = *layer;
     double least = HUGE_VAL;
-    for (int way = 0; way < 4 && (lk_gpu_trials() > 1 || !best.plan); way++) {
-        bool fused = way & 1, padded = way & 2;
-        if ((fused && !fusible) || (padded && !uneven)) continue;
+    bool planned = false;
+    for (int i = 0; i < 4 && (lk_gpu_trials() > 1 || !best.plan); i++) {
         lk_gpu_layer candidate = *layer;
-        double ms = try_way(gpu, &candidate, fused, padded, &on);
+        double ms = try_way(gpu, &candidate, i & 1, i & 2, on, &planned);
         lk_gpu_layer *loser = ms < least ? &best : &candidate;
         lk_cudnn_close_layer(loser);
         if (ms >= least) continue;
         least = ms;
         best = candidate;
     }
-    lk_gpu_trial_close(&on);
+    /* What was planned and did not run may run another time, when there is more memory. */
+    way->by = planned ? LK_WAY_UNKNOWN : LK_WAY_PLAIN;
     if (!best.plan) return false;
     *layer = best;
-    snprintf(layer->name, sizeof layer->name, "cuDNN%s%s", layer->fused ? ", fused" : "",
-             layer->padded ? ", padded" : "");
+    *way = best.way;
+    name_layer(layer);
     return true;
+}
+
+bool lk_cudnn_build_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_way *way) {
+    if (way->count < KNOBS) return false;
+    size_t own = 0;
+    cudnnBackendDescriptor_t graph = describe_way(gpu, layer, way->numbers[FUSED] != 0, way->numbers[PADDED] != 0);
+    layer->plan = graph ? plan_again(gpu, graph, &layer->key, way, &own) : NULL;
+    layer->workspace = layer->padded_room + own;
+    name_layer(layer);
+    if (!layer->plan) lk_cudnn_close_layer(layer);
+    return layer->plan != NULL;
 }
 
 /* ---- Running --------------------------------------------------------------------------------------------- */

@@ -81,6 +81,17 @@ static void destroy_events(cudaEvent_t *events, int count) {
         if (events[i]) cudaEventDestroy(events[i]);
 }
 
+/* What is chosen holds for this card and these libraries. */
+static bool begin_ways(int place, lk_error *err) {
+    struct cudaDeviceProp p;
+    char gpu[sizeof p.name + 64], libraries[80];
+    if (!lk_cuda_ok(cudaGetDeviceProperties(&p, place), "describe itself", err)) return false;
+    snprintf(gpu, sizeof gpu, "%s, compute capability %d.%d", p.name, p.major, p.minor);
+    snprintf(libraries, sizeof libraries, "cuDNN %zu, cuBLASLt %zu", cudnnGetVersion(), cublasLtGetVersion());
+    lk_ways_begin(gpu, libraries);
+    return true;
+}
+
 lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
     lk_gpu *g = choose(place, processes, err) ? lk_alloc(1, sizeof *g, err) : NULL;
     if (!g) return NULL;
@@ -93,19 +104,24 @@ lk_gpu *lk_gpu_open(int place, int processes, lk_error *err) {
         ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuDNN does not start on this GPU");
     if (ok && cublasLtCreate(&g->blas) != CUBLAS_STATUS_SUCCESS)
         ok = lk_fail(err, LK_ERR_UNSUPPORTED, "cuBLASLt does not start on this GPU");
-    if (ok) return g;
+    if (ok && begin_ways(place, err)) return g;
     lk_gpu_close(g);
     return NULL;
+}
+
+static void close_layer(lk_gpu_layer *l) {
+    lk_cudnn_close_layer(l);
+    lk_blas_close_layer(l);
 }
 
 void lk_gpu_close(lk_gpu *gpu) {
     if (!gpu) return;
     for (lk_gpu_layer *l = gpu->layers, *next; l; l = next) {
         next = l->next;
-        lk_cudnn_close_layer(l);
-        lk_blas_close_layer(l);
+        close_layer(l);
         free(l);
     }
+    lk_ways_save();
     lk_gpu_part(gpu);
     lk_gpu_lane_close(&gpu->beside);
     if (gpu->blas) cublasLtDestroy(gpu->blas);
@@ -271,19 +287,13 @@ void lk_gpu_forget(void *recorded) {
 
 /* ---- Layers ---------------------------------------------------------------------------------------------- */
 
-int lk_gpu_trials(void) {
-    const char *said = getenv("LIKENESS_GPU_TRIALS");
-    int count = said ? atoi(said) : 3;
-    return count < 1 ? 1 : count;
-}
-
-bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *k) {
+bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *k, size_t workspace) {
     memset(t, 0, sizeof *t);
     t->x = lk_gpu_allocate(lk_nn_count(k->xs) * sizeof(float), NULL);
     t->w = lk_gpu_allocate(lk_nn_count(k->ws) * sizeof(float), NULL);
     t->y = lk_gpu_allocate(lk_nn_count(k->ys) * sizeof(float), NULL);
     t->bias = lk_gpu_allocate((size_t)k->ys.c * sizeof(float), NULL);
-    t->workspace = lk_gpu_allocate(LK_GPU_MOST_WORKSPACE, NULL);
+    t->workspace = lk_gpu_allocate(workspace, NULL);
     if (t->x && t->w && t->y && t->bias && t->workspace) return true;
     lk_gpu_trial_close(t);
     return false;
@@ -311,8 +321,46 @@ double lk_gpu_time(lk_gpu *gpu, bool (*run)(void *user), void *user) {
     }
     if (start) cudaEventDestroy(start);
     if (end) cudaEventDestroy(end);
+    if (!ok) cudaGetLastError(); /* so that nobody else trips over it */
     return ok ? best : -1;
 }
+
+static bool build(lk_gpu *gpu, lk_gpu_layer *l, const lk_gpu_way *way) {
+    return l->key.dense ? way->by == LK_WAY_CUBLASLT && lk_blas_build_layer(gpu, l, way)
+                        : way->by == LK_WAY_CUDNN && lk_cudnn_build_layer(gpu, l, way);
+}
+
+static bool choose_way(lk_gpu *gpu, lk_gpu_layer *l, lk_gpu_way *way) {
+    lk_gpu_trial on;
+    if (!lk_gpu_trial_open(&on, &l->key, LK_GPU_MOST_WORKSPACE)) return false;
+    bool works = l->key.dense ? lk_blas_choose_layer(gpu, l, &on, way) : lk_cudnn_choose_layer(gpu, l, &on, way);
+    lk_gpu_trial_close(&on);
+    /* A device that is out of order takes nothing. */
+    if (!works && !lk_gpu_wait(gpu, NULL)) way->by = LK_WAY_UNKNOWN;
+    return works;
+}
+
+typedef struct check {
+    lk_gpu *gpu;
+    lk_gpu_layer *layer;
+    lk_gpu_trial on;
+} check;
+
+static bool run_checked(void *user) {
+    const check *c = user;
+    return lk_gpu_layer_run(c->gpu, c->layer, c->on.x, c->on.w, c->on.y, c->on.bias, c->on.workspace, NULL);
+}
+
+/* Without memory to try it on, it is taken at its word. */
+static bool runs(lk_gpu *gpu, lk_gpu_layer *l) {
+    check c = {.gpu = gpu, .layer = l};
+    if (!lk_gpu_trial_open(&c.on, &l->key, l->workspace)) return true;
+    bool ok = lk_gpu_time(gpu, run_checked, &c) >= 0;
+    lk_gpu_trial_close(&c.on);
+    return ok;
+}
+
+static const lk_way_steps steps = {build, runs, choose_way, close_layer};
 
 lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
     lk_gpu_layer *l = gpu->layers;
@@ -323,7 +371,7 @@ lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
     l->key = *key;
     l->next = gpu->layers;
     gpu->layers = l;
-    l->works = key->dense ? lk_blas_open_layer(gpu, l) : lk_cudnn_open_layer(gpu, l);
+    l->works = lk_ways_open(&steps, gpu, l, key);
     return l->works ? l : NULL;
 }
 

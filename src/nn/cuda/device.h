@@ -4,6 +4,7 @@
 
 #include "gpu.h"
 #include "libraries.h"
+#include "ways.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,6 +50,7 @@ struct lk_gpu_layer {
     bool fused;         /* bias and activation are in the plan; else an own kernel follows */
     bool padded;        /* x is first copied into, or cut out of, a larger one that needs no padding */
     size_t padded_room; /* of that one, at the start of the workspace */
+    lk_gpu_way way;     /* the same, to be told */
     /* cuBLASLt */
     cublasLtMatmulDesc_t product;
     cublasLtMatrixLayout_t left, right, result;
@@ -70,28 +72,28 @@ bool lk_gpu_lane_join(lk_gpu *gpu, lk_gpu_lane *l, lk_error *err);
 
 void lk_gpu_part(lk_gpu *gpu); /* nccl.c: from those that joined */
 
-/* cudnn.c, blas.c: fill a layer whose key is set; false when the library does not take it. */
-bool lk_cudnn_open_layer(lk_gpu *gpu, lk_gpu_layer *layer);
-bool lk_cudnn_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
-                        lk_error *err);
-void lk_cudnn_close_layer(lk_gpu_layer *layer);
-bool lk_blas_open_layer(lk_gpu *gpu, lk_gpu_layer *layer);
-bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
-                       lk_error *err);
-void lk_blas_close_layer(lk_gpu_layer *layer);
-
-/* How many engines are timed for each way to do a layer: LIKENESS_GPU_TRIALS, else 3. With 1, the first way that works is
- * taken, which is not a fused one. */
-int lk_gpu_trials(void);
-/* Memory of a layer's operands to time it on, taken from the device for as long; and milliseconds of `run`, the better
- * of three after one to warm up; negative when it fails. */
+/* Memory of a layer's operands to run it on, with so much workspace, taken from the device for as long; and milliseconds of
+ * `run`, the better of three after one to warm up; negative when it fails. */
 typedef struct lk_gpu_trial {
     void *x, *w, *y, *workspace;
     float *bias;
 } lk_gpu_trial;
-bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *key);
+bool lk_gpu_trial_open(lk_gpu_trial *t, const lk_gpu_layer_key *key, size_t workspace);
 void lk_gpu_trial_close(lk_gpu_trial *t);
 double lk_gpu_time(lk_gpu *gpu, bool (*run)(void *user), void *user);
+
+/* cudnn.c, blas.c: fill a layer whose key is set, by the fastest way, which is told, or by a known one; false when the library does
+ * not take it so. */
+bool lk_cudnn_choose_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_trial *on, lk_gpu_way *way);
+bool lk_cudnn_build_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_way *way);
+bool lk_cudnn_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                        lk_error *err);
+void lk_cudnn_close_layer(lk_gpu_layer *layer);
+bool lk_blas_choose_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_trial *on, lk_gpu_way *way);
+bool lk_blas_build_layer(lk_gpu *gpu, lk_gpu_layer *layer, const lk_gpu_way *way);
+bool lk_blas_run_layer(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
+                       lk_error *err);
+void lk_blas_close_layer(lk_gpu_layer *layer);
 
 #ifdef __cplusplus
 }

@@ -6,10 +6,11 @@
  *   samples.c    training samples, drawn into the inputs
  *   points*.h    what our own kernels compute; kernels.cu makes kernels of it; numbers.h: how numbers lie in memory
  *   device.c     memory, streams, captured steps, by the CUDA runtime
+ *   ways.c       which way each layer is computed, for all executors and from file to file
  *   nccl.c       averages over several GPUs
  *   cudnn.c, blas.c   the libraries of layers
  *
- * tests/nn/emulator.c stands in for the last four and kernels.cu on machines without a GPU. */
+ * tests/nn/emulator.c stands in for device.c, nccl.c, cudnn.c, blas.c and kernels.cu on machines without a GPU. */
 #ifndef LIKENESS_NN_CUDA_GPU_H
 #define LIKENESS_NN_CUDA_GPU_H
 
@@ -95,7 +96,8 @@ typedef struct lk_gpu_layer_key {
 
 typedef struct lk_gpu_layer lk_gpu_layer; /* owned by the lk_gpu, one for each key */
 
-/* NULL, without an error, when the libraries do not take such a layer. Several ways are timed, the fastest stays. */
+/* NULL, without an error, when the libraries do not take such a layer. It is computed in the way that is known (ways.h), else
+ * several are timed, and the fastest stays. */
 lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key);
 size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer);
 const char *lk_gpu_layer_name(const lk_gpu_layer *layer); /* of the library and the way it took */

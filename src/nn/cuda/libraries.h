@@ -16,6 +16,7 @@
     X(cudnnCreate)                                                                                                     \
     X(cudnnDestroy)                                                                                                    \
     X(cudnnSetStream)                                                                                                  \
+    X(cudnnGetVersion)                                                                                                 \
     X(cudnnGetErrorString)                                                                                             \
     X(cudnnBackendCreateDescriptor)                                                                                    \
     X(cudnnBackendDestroyDescriptor)                                                                                   \
@@ -26,6 +27,7 @@
 #define LK_CUBLAS_FUNCTIONS(X)                                                                                         \
     X(cublasLtCreate)                                                                                                  \
     X(cublasLtDestroy)                                                                                                 \
+    X(cublasLtGetVersion)                                                                                              \
     X(cublasLtGetStatusString)                                                                                         \
     X(cublasLtMatmul)                                                                                                  \
     X(cublasLtMatmulDescCreate)                                                                                        \
@@ -36,7 +38,11 @@
     X(cublasLtMatmulPreferenceCreate)                                                                                  \
     X(cublasLtMatmulPreferenceDestroy)                                                                                 \
     X(cublasLtMatmulPreferenceSetAttribute)                                                                            \
-    X(cublasLtMatmulAlgoGetHeuristic)
+    X(cublasLtMatmulAlgoGetHeuristic)                                                                                  \
+    X(cublasLtMatmulAlgoInit)                                                                                          \
+    X(cublasLtMatmulAlgoCheck)                                                                                         \
+    X(cublasLtMatmulAlgoConfigGetAttribute)                                                                            \
+    X(cublasLtMatmulAlgoConfigSetAttribute)
 
 #ifdef LIKENESS_NCCL
 #define LK_NCCL_FUNCTIONS(X)                                                                                           \
@@ -66,6 +72,7 @@ bool lk_nccl_load(lk_error *err);
 #define cudnnCreate                          lk_cuda.cudnnCreate_
 #define cudnnDestroy                         lk_cuda.cudnnDestroy_
 #define cudnnSetStream                       lk_cuda.cudnnSetStream_
+#define cudnnGetVersion                      lk_cuda.cudnnGetVersion_
 #define cudnnGetErrorString                  lk_cuda.cudnnGetErrorString_
 #define cudnnBackendCreateDescriptor         lk_cuda.cudnnBackendCreateDescriptor_
 #define cudnnBackendDestroyDescriptor        lk_cuda.cudnnBackendDestroyDescriptor_
@@ -75,6 +82,7 @@ bool lk_nccl_load(lk_error *err);
 #define cudnnBackendExecute                  lk_cuda.cudnnBackendExecute_
 #define cublasLtCreate                       lk_cuda.cublasLtCreate_
 #define cublasLtDestroy                      lk_cuda.cublasLtDestroy_
+#define cublasLtGetVersion                   lk_cuda.cublasLtGetVersion_
 #define cublasLtGetStatusString              lk_cuda.cublasLtGetStatusString_
 #define cublasLtMatmul                       lk_cuda.cublasLtMatmul_
 #define cublasLtMatmulDescCreate             lk_cuda.cublasLtMatmulDescCreate_
@@ -86,6 +94,10 @@ bool lk_nccl_load(lk_error *err);
 #define cublasLtMatmulPreferenceDestroy      lk_cuda.cublasLtMatmulPreferenceDestroy_
 #define cublasLtMatmulPreferenceSetAttribute lk_cuda.cublasLtMatmulPreferenceSetAttribute_
 #define cublasLtMatmulAlgoGetHeuristic       lk_cuda.cublasLtMatmulAlgoGetHeuristic_
+#define cublasLtMatmulAlgoInit               lk_cuda.cublasLtMatmulAlgoInit_
+#define cublasLtMatmulAlgoCheck              lk_cuda.cublasLtMatmulAlgoCheck_
+#define cublasLtMatmulAlgoConfigGetAttribute lk_cuda.cublasLtMatmulAlgoConfigGetAttribute_
+#define cublasLtMatmulAlgoConfigSetAttribute lk_cuda.cublasLtMatmulAlgoConfigSetAttribute_
 #define ncclGetUniqueId                      lk_cuda.ncclGetUniqueId_
 #define ncclCommInitRank                     lk_cuda.ncclCommInitRank_
 #define ncclCommDestroy                      lk_cuda.ncclCommDestroy_
