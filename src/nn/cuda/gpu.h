@@ -1,6 +1,7 @@
 /* The executor for NVIDIA GPUs.
  *
  *   executor.c   the backend's table: which kernels each operator runs, and on what memory
+ *   filters.c    filters, losses, and the attention mesh
  *   adam.c       Adam, and its states in full or in few bits
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
  *   samples.c    training samples, drawn into the inputs
@@ -161,6 +162,20 @@ bool lk_gpu_run_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_is_layer(lk_op op);
 /* Do the libraries take this layer in 16 bits? */
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
+
+/* filters.c */
+bool lk_gpu_prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_pool(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_resize(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_prepare_dssim(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_dssim(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_dssim_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_prepare_sum(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_mean(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_mean_back(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_prepare_landmarks(lk_nn_exec *e, lk_node *n, lk_error *err);
+bool lk_gpu_run_landmarks(lk_nn_exec *e, lk_node *n, lk_error *err);
 
 /* adam.c */
 bool lk_gpu_prepare_adam(lk_nn_exec *e, lk_node *n, lk_error *err);
