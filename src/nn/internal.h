@@ -220,6 +220,12 @@ bool lk_graph_copy(const lk_nn_graph *from, lk_nn_graph *to, lk_error *err);
 const char *lk_op_name(lk_op op);
 int lk_graph_view(lk_nn_graph *g, int t, lk_nn_shape shape, size_t offset);
 
+/* fuse.c: where the result of a convolution that `can` goes nowhere but into depth-to-space, the backward pass does both in one
+ * node, DEPTH_TO_SPACE_BACK of dy and the wide output; `join` makes of the forward pass's two what it likes. */
+void lk_fuse(lk_nn_exec *e, bool (*can)(const lk_nn_exec *e, const lk_node *n),
+             void (*join)(lk_nn_exec *e, int conv, int spread));
+void lk_drop_node(lk_nn_exec *e, int i);
+
 /* arena.c: the steps of each tensor's life; elementwise nodes overwrite what nobody reads after them; the memory that nodes
  * need while they run becomes tensors of one step. */
 bool lk_arena_live(lk_nn_graph *g, lk_error *err);

@@ -143,6 +143,14 @@ static int precision(const lk_nn_exec *e) {
     return narrow ? LK_NN_BF16 : LK_NN_F32;
 }
 
+/* The convolution writes its pixels where depth-to-space would have moved them. */
+static void join(lk_nn_exec *e, int conv, int spread) {
+    lk_node *c = &e->g.nodes[conv], *s = &e->g.nodes[spread];
+    c->out[0] = s->out[0];
+    c->spread = s->a.i[0];
+    lk_drop_node(e, spread);
+}
+
 static void choose_narrow(lk_nn_exec *e) {
     for (int i = 0; i < e->g.node_count; i++) {
         lk_node *n = &e->g.nodes[i];
@@ -150,7 +158,7 @@ static void choose_narrow(lk_nn_exec *e) {
         n->narrow = row(e, n) == &onednn && n->op != LK_OP_CONV_TRANSPOSED;
     }
     lk_matrix_choose(e);
-    lk_cpu_fuse(e);
+    lk_fuse(e, lk_matrix_spreads, join);
     for (int i = 0; i < e->g.node_count; i++) {
         lk_node *n = &e->g.nodes[i];
         if (!n->narrow || lk_matrix_does(e, n)) continue;
@@ -163,7 +171,7 @@ static void choose_narrow(lk_nn_exec *e) {
 static void choose_exact(lk_nn_exec *e) {
     if (!lk_matrix_ways_f32() || e->options.way == LK_NN_LIBRARY) return;
     lk_matrix_choose(e);
-    lk_cpu_fuse(e);
+    lk_fuse(e, lk_matrix_spreads, join);
 }
 
 static void *allocate(size_t bytes, lk_error *err) { return lk_alloc(bytes, 1, err); }

@@ -48,9 +48,6 @@ bool lk_onednn_reorder(const lk_nn_exec *e, const lk_tensor *t, char *data, floa
 void *lk_onednn_copy_layout(const void *layout, lk_error *err);
 size_t lk_onednn_layout_bytes(const void *layout);
 
-/* fuse.c: after lk_matrix_choose */
-void lk_cpu_fuse(lk_nn_exec *e);
-
 /* matrix.c: layers that are done by our own products, of bfloat16 or of float32 numbers */
 void lk_matrix_choose(lk_nn_exec *e); /* marks their weights, and tells each node of a layer which those are */
 bool lk_matrix_does(const lk_nn_exec *e, const lk_node *n);

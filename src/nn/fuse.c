@@ -1,6 +1,9 @@
-/* Depth-to-space costs nothing in bfloat16 layers of our own: the convolution before it writes its pixels where
- * depth-to-space would have moved them, and on the way back one pass moves the gradient and undoes the activation. */
-#include "cpu.h"
+/* A convolution, its activation, depth-to-space: how decoders grow. What a backend can join of the three on the way forward is
+ * its own affair; on the way back one pass moves the gradient and undoes the activation, whose output it reads where
+ * depth-to-space moved it. So the deep side is done with in the forward pass. */
+#include "internal.h"
+
+#include <string.h>
 
 typedef struct readers {
     int forward, back; /* the depth-to-space, and the node that undoes the activation, or −1 */
@@ -37,35 +40,33 @@ static int maker_of(const lk_nn_graph *g, int t, lk_op op) {
     return reads == 1 && maker >= 0 && g->nodes[maker].op == op ? maker : -1;
 }
 
-static void drop(lk_nn_exec *e, int i) {
+void lk_drop_node(lk_nn_exec *e, int i) {
     lk_nn_graph *g = &e->g;
     memmove(g->nodes + i, g->nodes + i + 1, (size_t)(--g->node_count - i) * sizeof *g->nodes);
     if (i < e->forward_count) e->forward_count--;
 }
 
 /* The convolution at `i` and the depth-to-space behind it. */
-static void fuse(lk_nn_exec *e, int i) {
+static void fuse(lk_nn_exec *e, int i, void (*join)(lk_nn_exec *e, int conv, int spread)) {
     lk_nn_graph *g = &e->g;
     readers r = readers_of(g, g->nodes[i].out[0]);
     if (r.forward < 0 || r.others) return;
-    int wide = g->nodes[r.forward].out[0], factor = g->nodes[r.forward].a.i[0];
     if (r.back >= 0) {
         lk_node *back = &g->nodes[r.back];
         int mover = maker_of(g, back->in[0], LK_OP_DEPTH_TO_SPACE_BACK);
         if (mover < 0) return;
         lk_node *n = &g->nodes[mover];
-        n->in[1] = wide;
+        n->in[1] = g->nodes[r.forward].out[0];
         n->in_count = 2;
         n->a.conv = back->a.conv;
         n->out[0] = back->out[0];
-        drop(e, r.back);
+        lk_drop_node(e, r.back);
     }
-    g->nodes[i].out[0] = wide;
-    g->nodes[i].spread = factor;
-    drop(e, r.forward);
+    join(e, i, r.forward);
 }
 
-void lk_cpu_fuse(lk_nn_exec *e) {
+void lk_fuse(lk_nn_exec *e, bool (*can)(const lk_nn_exec *e, const lk_node *n),
+             void (*join)(lk_nn_exec *e, int conv, int spread)) {
     for (int i = 0; i < e->forward_count; i++)
-        if (e->g.nodes[i].op == LK_OP_CONV && lk_matrix_spreads(e, &e->g.nodes[i])) fuse(e, i);
+        if (e->g.nodes[i].op == LK_OP_CONV && can(e, &e->g.nodes[i])) fuse(e, i, join);
 }
