@@ -90,6 +90,7 @@ do_test() {
   part samples 30 $build/tests/nn_samples_gpu
   LIKENESS_GPU_TRIALS=1 part steps 110 $build/tests/nn_steps_gpu
   grep -h steps "$out/steps.log"
+  LIKENESS_GPU_TRIALS=1 part fused 30 $build/tests/nn_fused_gpu && grep -h apart "$out/fused.log"
   part factored 20 $build/tests/nn_test_factored_gpu
   part moments 30 $build/tests/nn_moments_gpu && grep -h states "$out/moments.log"
 }

@@ -10,8 +10,9 @@ function(lk_gpu_test name source)
 endfunction()
 
 set(cuda ${CMAKE_SOURCE_DIR}/src/nn/cuda)
-set(executor ${cuda}/adam.c ${cuda}/executor.c ${cuda}/filters.c ${cuda}/layers.c ${cuda}/samples.c ${cuda}/ways.c)
-foreach(test test_ops steps_gpu samples_gpu test_peers test_factored moments_gpu)
+set(executor ${cuda}/adam.c ${cuda}/executor.c ${cuda}/filters.c ${cuda}/fuse.c ${cuda}/layers.c ${cuda}/samples.c
+             ${cuda}/ways.c)
+foreach(test test_ops steps_gpu samples_gpu test_peers test_factored moments_gpu fused_gpu)
   string(REPLACE _gpu "" name nn_${test})
   lk_gpu_test(${name}_emulated nn/${test}.c)
   target_sources(${name}_emulated PRIVATE nn/emulator.c ${executor})

@@ -171,6 +171,8 @@ typedef struct lk_backend {
     void (*close)(lk_nn_exec *e);
     /* The lk_nn_precision that is had for the one in the options: never LK_NN_AUTO. */
     int (*precision)(const lk_nn_exec *e);
+    /* Before that, joins nodes that one pass over memory does together. NULL: those below do, or none are. */
+    bool (*join)(lk_nn_exec *e, lk_error *err);
     /* Marks the nodes that multiply numbers of 16 bits, and weights kept for that in a form of the backend's own. */
     void (*choose_narrow)(lk_nn_exec *e);
     /* The same for training in float32: weights in a form of the backend's own. NULL: there is none. */

@@ -169,7 +169,8 @@ static bool keeps_to_memory(const lk_nn_exec *e, lk_error *err) {
 static bool plan(lk_nn_exec *e, lk_error *err) {
     e->forward_count = e->g.node_count;
     if (!collect_params(e, err) || (e->options.train && !lk_differentiate(e, err)) || bad_params(e, err)) return false;
-    if (!e->backend->open(e, err) || !lk_assign_types(e, err) || !prepare(e, err)) return false;
+    if (!e->backend->open(e, err) || (e->backend->join && !e->backend->join(e, err))) return false;
+    if (!lk_assign_types(e, err) || !prepare(e, err)) return false;
     if (!make_room(e, err)) return false;
     count_flops(e);
     if (!lk_arena_live(&e->g, err) || !lk_arena_place(&e->g, false, &e->activation_bytes, err) ||

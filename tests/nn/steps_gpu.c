@@ -22,7 +22,7 @@ typedef struct trial {
 #define SAVED 100 /* a part of its activations that can be computed again */
 static const trial trials[] = {{"a tiny one", {.arch = LK_ARCH_SAE}, 2, 10}};
 /* Its activations are more than its gradients. */
-static const trial larger = {"a tiny one", {.arch = LK_ARCH_SAE}, 6, 3};
+static const trial larger = {"a tiny one", {.arch = LK_ARCH_SAE}, 8, 3};
 
 static lk_nn_t layer(lk_nn_graph *g, lk_nn_t x, int outputs, int window, int stride, lk_nn_act act) {
     char kernel[32], bias[32];

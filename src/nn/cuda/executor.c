@@ -20,11 +20,6 @@ static bool activation(lk_nn_exec *e, lk_node *n, lk_error *err) {
     return lk_gpu_activation(gpu_of(e), &a, count_of(e, n->out[0]), err);
 }
 
-static bool activation_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    lk_activation_back_args a = {ref(e, n->in[0]), ref(e, n->in[1]), ref(e, n->out[0]), n->a.conv.act, n->a.conv.alpha};
-    return lk_gpu_activation_back(gpu_of(e), &a, count_of(e, n->out[0]), err);
-}
-
 static bool prelu(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_prelu_args a = {ref(e, n->in[0]), ref(e, n->out[0]), lk_gpu_data(e, n->in[1]), (uint32_t)count_of(e, n->in[1])};
     return lk_gpu_prelu(gpu_of(e), &a, count_of(e, n->out[0]), err);
@@ -80,15 +75,33 @@ static bool wait_average(lk_nn_exec *e, lk_node *n, lk_error *err) {
 
 /* ---- Moving numbers -------------------------------------------------------------------------------------- */
 
+static lk_depth depth_of(lk_nn_shape deep, int r) {
+    return (lk_depth){(uint32_t)(deep.n * deep.h * deep.w), (uint32_t)deep.c, (uint32_t)deep.w, (uint32_t)r};
+}
+
+static size_t points_of(const lk_depth *d) { return (size_t)lk_runs_of(d->rows) * d->columns; }
+
 static bool depth_to_space(lk_nn_exec *e, lk_node *n, lk_error *err) {
-    bool back = n->op == LK_OP_DEPTH_TO_SPACE_BACK;
-    lk_depth_to_space_args a = {.from = ref(e, n->in[0]),
-                                .to = ref(e, n->out[0]),
-                                .deep = lk_gpu_shape(e, back ? n->out[0] : n->in[0]),
-                                .wide = lk_gpu_shape(e, back ? n->in[0] : n->out[0]),
-                                .r = (uint32_t)n->a.i[0],
-                                .back = back};
-    return lk_gpu_depth_to_space(gpu_of(e), &a, count_of(e, n->out[0]), err);
+    lk_depth_to_space_args a = {.deep = ref(e, n->in[0]),
+                                .wide = ref(e, n->out[0]),
+                                .depth = depth_of(lk_gpu_shape(e, n->in[0]), n->a.i[0]),
+                                .bias = n->in_count > 1 ? lk_gpu_data(e, n->in[1]) : NULL,
+                                .act = n->a.conv.act,
+                                .alpha = n->a.conv.alpha};
+    return lk_gpu_depth_to_space(gpu_of(e), &a, points_of(&a.depth), err);
+}
+
+/* Of an activation, of depth-to-space, or of both. */
+static bool activation_back(lk_nn_exec *e, lk_node *n, lk_error *err) {
+    int r = n->op == LK_OP_DEPTH_TO_SPACE_BACK ? n->a.i[0] : 1;
+    lk_activation_back_args a = {.dy = ref(e, n->in[0]),
+                                 .dx = ref(e, n->out[0]),
+                                 .depth = depth_of(lk_gpu_shape(e, n->out[0]), r),
+                                 .sums = n->out_count > 1 ? lk_gpu_data(e, n->out[1]) : NULL,
+                                 .act = n->a.conv.act,
+                                 .alpha = n->a.conv.alpha};
+    if (n->in_count > 1) a.y = ref(e, n->in[1]);
+    return lk_gpu_activation_back(gpu_of(e), &a, points_of(&a.depth), err);
 }
 
 static bool concat_channels(lk_nn_exec *e, lk_node *n, lk_error *err) {
@@ -200,7 +213,7 @@ static const row table[LK_OP_COUNT] = {
     [LK_OP_SAMPLE_MEAN] = {lk_gpu_prepare_sum, lk_gpu_run_mean, false},
     [LK_OP_LOSS] = {lk_gpu_prepare_sum, lk_gpu_run_mean, false},
     [LK_OP_ACT_BACK] = {NULL, activation_back, false},
-    [LK_OP_DEPTH_TO_SPACE_BACK] = {NULL, depth_to_space, false},
+    [LK_OP_DEPTH_TO_SPACE_BACK] = {NULL, activation_back, false},
     [LK_OP_SLICE_CHANNELS_BACK] = {NULL, slice_channels_back, false},
     [LK_OP_SLICE_BATCH_BACK] = {NULL, slice_batch_back, false},
     [LK_OP_REDUCE_TO] = {NULL, reduce_to, false},
@@ -492,6 +505,7 @@ const lk_backend lk_backend_cuda = {
     .open = open_gpu,
     .close = close_gpu,
     .precision = precision,
+    .join = lk_gpu_join_nodes,
     .choose_narrow = choose_narrow,
     .any_type = any_type,
     .prepare = prepare,

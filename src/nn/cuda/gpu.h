@@ -1,6 +1,7 @@
 /* The executor for NVIDIA GPUs.
  *
  *   executor.c   the backend's table: which kernels each operator runs, and on what memory
+ *   fuse.c       nodes that one kernel does together
  *   filters.c    filters, losses, and the attention mesh
  *   adam.c       Adam, and its states in full or in few bits
  *   layers.c     convolutions and dense layers: by cuDNN or cuBLASLt where they can, else by the plain kernels
@@ -162,6 +163,9 @@ bool lk_gpu_run_layer(lk_nn_exec *e, lk_node *n, lk_error *err);
 bool lk_gpu_is_layer(lk_op op);
 /* Do the libraries take this layer in 16 bits? */
 bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n);
+
+/* fuse.c */
+bool lk_gpu_join_nodes(lk_nn_exec *e, lk_error *err);
 
 /* filters.c */
 bool lk_gpu_prepare_gaussian(lk_nn_exec *e, lk_node *n, lk_error *err);

@@ -114,6 +114,9 @@ bool lk_gpu_narrow_layer(const lk_nn_exec *e, const lk_node *n) {
     return find(e, n, &o, &key, &widens) != NULL;
 }
 
+/* What a bias's gradient is the sum of: dy, or the sums of its rows that came with it (fuse.c). */
+static int summed_of(const lk_node *n) { return n->in_count > 2 ? n->in[2] : n->in[1]; }
+
 static size_t chunks_of(lk_nn_shape s) {
     size_t rows = (size_t)s.n * (size_t)s.h * (size_t)s.w;
     return (rows + LK_GPU_ROWS - 1) / LK_GPU_ROWS;
@@ -146,7 +149,7 @@ bool lk_gpu_prepare_layer(lk_nn_exec *e, lk_node *n, lk_error *err) {
     lk_nn_shape result = lk_gpu_shape(e, result_of(&o));
     if (s->widens) s->narrow = take(&n->scratch, lk_nn_count(result) * sizeof(uint16_t));
     if (o.pass == LK_GPU_BACK_WEIGHTS && o.bias >= 0)
-        s->parts = take(&n->scratch, chunks_of(key.ys) * (size_t)key.ys.c * sizeof(float));
+        s->parts = take(&n->scratch, chunks_of(lk_gpu_shape(e, summed_of(n))) * (size_t)key.ys.c * sizeof(float));
     if (s->layer) s->workspace = take(&n->scratch, lk_gpu_layer_workspace(s->layer));
     if (is_imagined(e))
         take(&n->scratch, IMAGINED_WORKSPACE);
@@ -196,14 +199,15 @@ static bool by_library(lk_nn_exec *e, lk_node *n, const operands *o, lk_error *e
     return lk_gpu_copy(g->gpu, &a, count, err);
 }
 
-/* The bias's gradient: dy summed over all but channels. */
+/* dy summed over all but channels. */
 static bool bias_gradient(lk_nn_exec *e, lk_node *n, const operands *o, lk_error *err) {
-    const layer_state *s = n->state;
+    const layer_state *state = n->state;
     lk_gpu *gpu = lk_gpu_state_of(e)->gpu;
-    lk_nn_shape ys = lk_gpu_shape(e, o->y);
-    size_t chunks = chunks_of(ys), columns = (size_t)ys.c;
-    float *parts = (float *)(void *)(lk_gpu_scratch(e, n) + s->parts);
-    lk_column_parts_args p = {lk_gpu_ref_of(e, o->y), parts, (uint32_t)(lk_nn_count(ys) / columns), (uint32_t)columns};
+    lk_nn_shape s = lk_gpu_shape(e, summed_of(n));
+    size_t chunks = chunks_of(s), columns = (size_t)s.c;
+    float *parts = (float *)(void *)(lk_gpu_scratch(e, n) + state->parts);
+    lk_column_parts_args p = {lk_gpu_ref_of(e, summed_of(n)), parts, (uint32_t)(lk_nn_count(s) / columns),
+                              (uint32_t)columns};
     lk_column_args c = {parts, lk_gpu_data(e, o->bias), (uint32_t)chunks, (uint32_t)columns};
     return lk_gpu_column_parts(gpu, &p, chunks * columns, err) && lk_gpu_column(gpu, &c, columns, err);
 }

@@ -94,15 +94,6 @@ LK_POINT void lk_activation_point(const lk_activation_args *a, uint32_t i) {
     lk_put(a->y, i, lk_activate(a->act, a->alpha, x));
 }
 
-typedef struct lk_activation_back_args {
-    lk_gpu_ref dy, y, dx;
-    int act;
-    float alpha;
-} lk_activation_back_args;
-LK_POINT void lk_activation_back_point(const lk_activation_back_args *a, uint32_t i) {
-    lk_put(a->dx, i, lk_get(a->dy, i) * lk_slope(a->act, a->alpha, lk_get(a->y, i)));
-}
-
 typedef struct lk_prelu_args {
     lk_gpu_ref x, y;
     const float *slope;
@@ -200,23 +191,90 @@ typedef struct lk_gpu_step {
 
 /* ---- Moving numbers -------------------------------------------------------------------------------------- */
 
-/* Between deep [N, r²·C, H, W] and wide [N, C, r·H, r·W]; one point for each number of the side that is written. */
+/* Between depth and space: deep [N, r²·C, H, W], here rows of pixels and columns of channels, and wide [N, C, r·H, r·W]; with
+ * r = 1 they are the same. A point does LK_GPU_RUN rows of a column, so that it divides once for all of them. */
+#define LK_GPU_RUN 16
+typedef struct lk_depth {
+    uint32_t rows, columns, width, r; /* width: W */
+} lk_depth;
+
+LK_POINT uint32_t lk_runs_of(uint32_t rows) { return (rows + LK_GPU_RUN - 1) / LK_GPU_RUN; }
+
+/* Where the numbers of a point lie on both sides. Where rows end before it does, the last of them stands for the rest. */
+typedef struct lk_run {
+    uint32_t column, count, deep[LK_GPU_RUN], wide[LK_GPU_RUN];
+} lk_run;
+LK_POINT lk_run lk_run_of(const lk_depth *d, uint32_t i) {
+    lk_run p;
+    uint32_t row = i / d->columns * LK_GPU_RUN, across = d->columns / d->r, w = row % d->width;
+    p.column = i % d->columns;
+    p.count = d->rows - row < LK_GPU_RUN ? d->rows - row : LK_GPU_RUN;
+    uint32_t line = row / d->width * d->r + p.column / across;
+    uint32_t deep = row * d->columns + p.column, wide = (line * d->width + w) * across + p.column % across;
+    for (uint32_t k = 0; k < LK_GPU_RUN; k++) {
+        p.deep[k] = deep;
+        p.wide[k] = wide;
+        if (k + 1 >= p.count) continue;
+        deep += d->columns;
+        wide += across;
+        if (++w < d->width) continue;
+        w = 0;
+        wide += (d->r - 1) * d->width * across;
+    }
+    return p;
+}
+
+/* All are read before one is looked at, so that they are under way together. */
+LK_POINT void lk_get_run(lk_gpu_ref r, const uint32_t *at, float *x) {
+    if (r.kind == LK_GPU_FLOAT32) {
+        for (uint32_t k = 0; k < LK_GPU_RUN; k++) x[k] = ((const float *)r.data)[at[k]];
+        return;
+    }
+    uint16_t bits[LK_GPU_RUN];
+    for (uint32_t k = 0; k < LK_GPU_RUN; k++) bits[k] = ((const uint16_t *)r.data)[at[k]];
+    for (uint32_t k = 0; k < LK_GPU_RUN; k++)
+        x[k] = r.kind == LK_GPU_FLOAT16 ? lk_from_f16(bits[k]) : lk_from_bf16(bits[k]);
+}
+
+/* wide = act(deep + bias); bias may be NULL. */
 typedef struct lk_depth_to_space_args {
-    lk_gpu_ref from, to;
-    lk_nn_shape deep, wide;
-    uint32_t r;
-    int back; /* deep is written */
+    lk_gpu_ref deep, wide;
+    lk_depth depth;
+    const float *bias;
+    int act;
+    float alpha;
 } lk_depth_to_space_args;
 LK_POINT void lk_depth_to_space_point(const lk_depth_to_space_args *a, uint32_t i) {
-    uint32_t r = a->r, c = (uint32_t)a->wide.c;
-    lk_place p = lk_place_of(a->back ? a->deep : a->wide, i);
-    if (a->back) {
-        uint32_t block = p.c / c;
-        lk_put(a->to, i, lk_get(a->from, lk_at(a->wide, p.n, p.h * r + block / r, p.w * r + block % r, p.c % c)));
-    } else {
-        uint32_t block = (p.h % r) * r + p.w % r;
-        lk_put(a->to, i, lk_get(a->from, lk_at(a->deep, p.n, p.h / r, p.w / r, block * c + p.c)));
+    lk_run p = lk_run_of(&a->depth, i);
+    float bias = a->bias ? a->bias[p.column] : 0, x[LK_GPU_RUN];
+    lk_get_run(a->deep, p.deep, x);
+    for (uint32_t k = 0; k < LK_GPU_RUN; k++)
+        if (k < p.count) lk_put(a->wide, p.wide[k], lk_activate(a->act, a->alpha, x[k] + bias));
+}
+
+/* Back: deep dx from wide dy and the activation's output, which lies as dy does; y.data may be NULL. With r = 1 dx may be dy.
+ * sums[i]: of a point's numbers; may be NULL. */
+typedef struct lk_activation_back_args {
+    lk_gpu_ref dy, y, dx;
+    lk_depth depth;
+    float *sums;
+    int act;
+    float alpha;
+} lk_activation_back_args;
+LK_POINT void lk_activation_back_point(const lk_activation_back_args *a, uint32_t i) {
+    lk_run p = lk_run_of(&a->depth, i);
+    float dx[LK_GPU_RUN], y[LK_GPU_RUN], sum = 0;
+    lk_get_run(a->dy, p.wide, dx);
+    if (a->y.data) {
+        lk_get_run(a->y, p.wide, y);
+        for (uint32_t k = 0; k < LK_GPU_RUN; k++) dx[k] *= lk_slope(a->act, a->alpha, y[k]);
     }
+    for (uint32_t k = 0; k < LK_GPU_RUN; k++) {
+        if (k >= p.count) continue;
+        lk_put(a->dx, p.deep[k], dx[k]);
+        sum += dx[k];
+    }
+    if (a->sums) a->sums[i] = sum;
 }
 
 /* Channels first … first+count of every pixel of x become channels at … of y: one point for each of them. */
