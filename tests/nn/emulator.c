@@ -7,6 +7,7 @@
  * waiting for it gets other results in one of the two. */
 #include "emulator.h"
 #include "cuda/ways.h"
+#include "emulator_layers.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -296,39 +297,48 @@ lk_gpu_layer *lk_gpu_layer_find(lk_gpu *gpu, const lk_gpu_layer_key *key) {
 size_t lk_gpu_layer_workspace(const lk_gpu_layer *layer) { return 64 * (size_t)layer->key.stride; }
 const char *lk_gpu_layer_name(const lk_gpu_layer *layer) { return layer->key.dense ? "emulated dense" : "emulated"; }
 
-static void multiply(lk_gpu *gpu, lk_gpu_pass pass, const lk_conv_args *a, size_t count) {
-    if (pass == LK_GPU_FORWARD)
-        run_conv(gpu, a, count);
-    else if (pass == LK_GPU_BACK_DATA)
-        run_conv_back_data(gpu, a, count);
-    else
-        run_conv_back_weights(gpu, a, count);
+/* To TF32: 10 bits of mantissa, to nearest. */
+static float to_tf32(float f) {
+    uint32_t bits = lk_bits_of(f);
+    return lk_of_bits((bits + 0xfff + ((bits >> 13) & 1)) & ~0x1fffu);
 }
 
-/* A copy rounded to TF32: 10 bits of mantissa, to nearest. */
-static void *rounded(const void *data, lk_nn_shape s) {
+/* An operand as float32; a result begins with zeros. */
+static float *widened(const lk_gpu_layer_key *k, lk_gpu_ref from, lk_nn_shape s, bool result) {
     size_t count = lk_nn_count(s);
-    uint32_t *bits = malloc(count * sizeof *bits);
-    if (!bits) abort();
-    memcpy(bits, data, count * sizeof *bits);
-    for (size_t i = 0; i < count; i++) bits[i] = (bits[i] + 0xfff + ((bits[i] >> 13) & 1)) & ~0x1fffu;
-    return bits;
+    float *numbers = calloc(count, sizeof *numbers);
+    if (!numbers) abort();
+    for (size_t i = 0; i < count && !result; i++) numbers[i] = k->tf32 ? to_tf32(lk_get(from, i)) : lk_get(from, i);
+    return numbers;
 }
 
 static void run_layer(lk_gpu *gpu, const void *args, size_t count) {
+    (void)gpu;
     const layer_args *l = args;
-    lk_gpu_pass pass = l->layer->key.pass;
-    lk_conv_args a = l->conv;
-    if (!l->layer->key.tf32) {
-        multiply(gpu, pass, &a, count);
-        return;
+    const lk_gpu_layer_key *k = &l->layer->key;
+    const lk_conv_args *a = &l->conv;
+    bool forward = k->pass == LK_GPU_FORWARD, back_data = k->pass == LK_GPU_BACK_DATA;
+    lk_emulated_layer e = {.pass = k->pass,
+                           .x = widened(k, a->x, a->xs, back_data),
+                           .w = widened(k, a->w, a->ws, k->pass == LK_GPU_BACK_WEIGHTS),
+                           .y = widened(k, a->y, a->ys, forward),
+                           .xs = a->xs,
+                           .ws = a->ws,
+                           .ys = a->ys,
+                           .stride = a->stride,
+                           .dilation = a->dilation,
+                           .top = a->top,
+                           .left = a->left};
+    lk_emulated_multiply(&e);
+    lk_gpu_ref to = forward ? a->y : back_data ? a->x : a->w;
+    const float *result = forward ? e.y : back_data ? e.x : e.w;
+    for (size_t i = 0; i < count; i++) {
+        float bias = a->bias ? a->bias[i % (size_t)a->ys.c] : 0;
+        lk_put(to, i, forward ? lk_activate(a->act, a->alpha, result[i] + bias) : result[i]);
     }
-    void *copies[3] = {NULL};
-    if (pass != LK_GPU_BACK_DATA) copies[0] = a.x.data = rounded(a.x.data, a.xs);
-    if (pass != LK_GPU_BACK_WEIGHTS) copies[1] = a.w.data = rounded(a.w.data, a.ws);
-    if (pass != LK_GPU_FORWARD) copies[2] = a.y.data = rounded(a.y.data, a.ys);
-    multiply(gpu, pass, &a, count);
-    for (size_t i = 0; i < LK_COUNT(copies); i++) free(copies[i]);
+    free(e.x);
+    free(e.w);
+    free(e.y);
 }
 
 bool lk_gpu_layer_run(lk_gpu *gpu, lk_gpu_layer *layer, void *x, void *w, void *y, const float *bias, void *workspace,
