@@ -241,13 +241,27 @@ static void check(const op_case *c, int index, int precision, int way, double to
     lk_nn_free(e);
 }
 
+/* In float32 the stand-in takes a layer by the kernels' points, each of which is a sum of its own, and seconds for a large one,
+ * which walks no other way than a small one does. Its libraries take all layers, in the other precisions. */
+static bool takes_long(const op_case *c, int precision) {
+#ifdef LK_EMULATED
+    if (precision != LK_NN_F32 || strcmp(c->op, "conv") != 0) return false;
+    lk_nn_shape w = c->inputs[1].shape;
+    return lk_nn_count(c->output.shape) * (lk_nn_count(w) / (size_t)w.n) > 10000000;
+#else
+    (void)c, (void)precision;
+    return false;
+#endif
+}
+
 /* The ways are the processor's. */
 static void check_all(int precision, double tolerance) {
     wrong = 0;
     int last = DEVICE == LK_NN_GPU ? LK_NN_FASTEST : precision == LK_NN_F32 ? LK_NN_LIBRARY : LK_NN_WINOGRAD;
     for (int i = 0; i < case_count; i++)
         for (int way = LK_NN_FASTEST; way <= last; way++)
-            if (way == LK_NN_FASTEST || way == LK_NN_LIBRARY || strcmp(cases[i].op, "conv") == 0)
+            if ((way == LK_NN_FASTEST || way == LK_NN_LIBRARY || strcmp(cases[i].op, "conv") == 0) &&
+                !takes_long(&cases[i], precision))
                 check(&cases[i], i, precision, way, tolerance);
     assert_int_equal(wrong, 0);
 }
