@@ -93,26 +93,38 @@ static int clear_stage(void **state) {
     return 0;
 }
 
+/* Under the sanitizers fifty iterations take minutes, and what they teach is the same: there the model stays a beginner, whose
+ * faces are evaluated by the same code, and not judged. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LEARNS = false, ITERATIONS = 3 };
+#else
+enum { LEARNS = true, ITERATIONS = 50 };
+#endif
+
+static void assert_better(const lk_evaluation *last, const lk_evaluation *first) {
+    for (int i = 0; i < 2; i++) {
+        assert_true(last->reconstruction[i].ssim > first->reconstruction[i].ssim + 0.05);
+        assert_true(last->reconstruction[i].psnr > first->reconstruction[i].psnr + 2);
+        assert_true(last->reconstruction[i].mask_iou > 0.6);
+    }
+    assert_true(last->lost < 0.2 && last->lost <= first->lost);
+    assert_true(last->landmarks > last->landmarks_real * 0.5 && last->landmarks < 30);
+    assert_true(last->flicker > 0.02 && last->flicker < 3);
+}
+
 static void more_training_is_better(void **state) {
     stage *s = *state;
     lk_error err = {0};
     train(s->model, s->src, s->dst, 2);
     lk_evaluation first = evaluate(s->model, s->src, s->dst, NULL);
-    train(s->model, s->src, s->dst, 50);
+    train(s->model, s->src, s->dst, ITERATIONS);
     lk_evaluation last = evaluate(s->model, s->src, s->dst, s->sheet);
     char *text = lk_evaluation_text(&last, &err);
     fputs(text, stdout);
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(last.faces[i], 12);
-        assert_true(last.reconstruction[i].ssim > first.reconstruction[i].ssim + 0.05);
-        assert_true(last.reconstruction[i].psnr > first.reconstruction[i].psnr + 2);
-        assert_true(last.reconstruction[i].mask_iou > 0.6);
-    }
-    assert_true(last.lost < 0.2 && last.lost <= first.lost);
+    if (LEARNS) assert_better(&last, &first);
+    for (int i = 0; i < 2; i++) assert_int_equal(last.faces[i], 12);
     assert_true(last.src_src > last.src_dst + 0.1 && last.dst_dst > last.src_dst + 0.1);
-    assert_true(last.landmarks > last.landmarks_real * 0.5 && last.landmarks < 30);
     assert_int_equal(last.pairs, 11); /* one stretch */
-    assert_true(last.flicker > 0.02 && last.flicker < 3);
     assert_non_null(strstr(text, "20 % of each video"));
     free(text);
     json_t *json = lk_evaluation_json(&last);
@@ -132,7 +144,7 @@ static void same_person(void **state) {
     lk_evaluation e = evaluate(s->model, s->src, s->src, NULL), other = evaluate(s->model, s->src, s->dst, NULL);
     assert_true(fabs(e.src_src - e.dst_dst) < 1e-6);
     assert_true(fabs(e.swap_src - e.swap_dst) < 1e-6);
-    if (!(e.swap_src > other.swap_src))
+    if (LEARNS && !(e.swap_src > other.swap_src))
         fail_msg("%.3f like himself, and %.3f when another is swapped", e.swap_src, other.swap_src);
 }
 
