@@ -4,17 +4,17 @@
 
 #include <jansson.h>
 
-#define FRAMES 20
+#define FRAMES 10
 #define SMALL  "--model quick --ae-dims 32 --ed-ch-dims 21 --batch 2 "
 #define SWAP   "swap --src a.mp4 --dst b.mp4 -o out.mp4 " SMALL
 
-/* a.mp4: the first man, 24 frames; b.mp4: the second, 20 frames with a tone, at a rate that is no whole number. */
+/* a.mp4: the first man, 12 frames; b.mp4: the second, 10 frames with a tone, at a rate that is no whole number. */
 static void make_clips(void) {
     need_clips();
     assert_int_equal(shell("test -f b.mp4 || { "
-                           "ffmpeg -v error -i src.mp4 -frames:v 24 -an -crf 10 a.mp4 && "
+                           "ffmpeg -v error -i src.mp4 -frames:v 12 -an -crf 10 a.mp4 && "
                            "ffmpeg -v error -r 24000/1001 -i dst.mp4 -f lavfi -i sine=440:d=4 -map 0:v -map 1:a "
-                           "-frames:v %d -t 0.83 -crf 10 b.mp4; }",
+                           "-frames:v %d -t 0.41 -crf 10 b.mp4; }",
                            FRAMES),
                      0);
 }
@@ -69,7 +69,7 @@ static void goes_on(void **state) {
     assert_non_null(strstr(said, "\n2 iterations in"));
     assert_non_null(strstr(said, "a.mp4 is in out.work/src.faces already"));
     expect(likeness(SWAP "--time 0.1s"), 0, "a longer --time makes it better");
-    expect(likeness(SWAP "--iterations 5 --first 4 --max 10"), 0, "10 frames, 10 with the new face");
+    expect(likeness(SWAP "--iterations 5 --first 3 --max 5"), 0, "5 frames, 5 with the new face");
     expect(likeness(SWAP "--iterations 5 --resolution 80"), 2, "cannot change to 80");
     expect(likeness("swap --src b.mp4 --dst a.mp4 -o out.mp4"), 2, "work of another swap");
     expect_one_sentence();
@@ -107,7 +107,7 @@ static void fails_on_the_way(void **state) {
     expect(likeness("swap --src sound.m4a --dst b.mp4 -o f.mp4"), 1, "sound.m4a");
     expect(likeness("swap --src a.mp4 --dst noface.mp4 -o f.mp4"), 1, "noface.mp4: no face was found in 10 frames");
     expect_one_sentence();
-    expect(likeness("extract b.mp4 -o f.faces"), 0, "20 faces");
+    expect(likeness("extract b.mp4 -o f.faces"), 0, "10 faces");
     expect(likeness_with("ulimit -f 16; exec", "merge out.work/model b.mp4 -o f.mp4 --faces f.faces"), 1, "f.mp4");
     expect_one_sentence();
     expect(likeness("merge nothing b.mp4 -o f.mp4 --faces f.faces"), 1, "nothing");
@@ -124,10 +124,10 @@ static void fails_on_the_way(void **state) {
 static void one_person_of_several(void **state) {
     (void)state;
     make_clips();
-    assert_int_equal(shell("ffmpeg -v error -i dst.mp4 -frames:v 8 -an c.mp4"), 0);
+    assert_int_equal(shell("ffmpeg -v error -i dst.mp4 -frames:v 4 -an c.mp4"), 0);
     expect(likeness("swap --src a.mp4 c.mp4 --dst b.mp4 -o two.mp4 " SMALL "--iterations 1 --max 5"), 0,
-           "8 faces of other people are left out");
-    expect(likeness("set info two.work/src.faces"), 0, "8 removed");
+           "4 faces of other people are left out");
+    expect(likeness("set info two.work/src.faces"), 0, "4 removed");
 }
 
 /* ---- Stopped ------------------------------------------------------------------------------------------------ */
@@ -159,10 +159,10 @@ static void interrupted(void **state) {
     expect(likeness("train m --iterations 1"), 0, "m: iterations");
 
     const char *merge = "merge out.work/model b.mp4 -o m.mp4 --faces all.faces --preset placebo";
-    expect(likeness("extract b.mp4 -o all.faces"), 0, "20 faces");
+    expect(likeness("extract b.mp4 -o all.faces"), 0, "10 faces");
     stop_at(".m.mp4.tmp.*", merge, SIGINT, 130);
     assert_null(strstr(names_in("."), "m.mp4"));
-    expect(likeness("%s", merge), 0, "m.mp4: 20 frames, 20 with a new face");
+    expect(likeness("%s", merge), 0, "m.mp4: 10 frames, 10 with a new face");
 }
 
 /* The first preview says that training has begun; no other comes unasked before a save. */
@@ -189,7 +189,7 @@ static void killed(void **state) {
         stop_at(files[i], words, SIGKILL, -SIGKILL);
         assert_int_equal(shell("test ! -f k.mp4"), 0);
     }
-    expect(likeness("%s", words), 0, "k.mp4 (20 frames, 20 with the new face)");
+    expect(likeness("%s", words), 0, "k.mp4 (10 frames, 10 with the new face)");
     expect(shell("ls -a . k.work k.work/model | grep -c tmp"), 1, "0");
 }
 
