@@ -14,6 +14,7 @@ set(executor ${cuda}/adam.c ${cuda}/executor.c ${cuda}/filters.c ${cuda}/fuse.c 
              ${cuda}/ways.c)
 add_library(stand_in OBJECT nn/emulator.c nn/emulator_layers.c ${executor})
 target_include_directories(stand_in PRIVATE ${CMAKE_SOURCE_DIR}/src/nn)
+target_compile_options(stand_in PRIVATE -O2)
 target_link_libraries(stand_in PRIVATE lk_nn OpenMP::OpenMP_C)
 # Sums may be added in any order, as a GPU does.
 set(reordered -fassociative-math -fno-signed-zeros -fno-trapping-math -fno-math-errno)
