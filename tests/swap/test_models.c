@@ -1,10 +1,16 @@
 /* Ten whole training steps of every model against PyTorch (tests/golden/swap_models.py): each step's losses, all final
- * weights, and the swap that they then predict. */
+ * weights, and the swap that they then predict. Under the sanitizers it is three, without the last two comparisons. */
 #include "testing.h"
 
 #include "internal.h"
 
 #include <math.h>
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
 
 static json_t *golden;
 static float *blob;
@@ -163,8 +169,8 @@ static void compare_prediction(const lk_nn_exec *trained, const lk_swap_table *t
     }
     fill(e, places, "warped", "face", 1);
     test_ok(lk_nn_run(e, &err), &err);
-    compare_pictures(e, "swap", c, "swap");
-    if (t->learn_mask) compare_pictures(e, "mask", c, "swap_mask");
+    if (!SANITIZED) compare_pictures(e, "swap", c, "swap");
+    if (!SANITIZED && t->learn_mask) compare_pictures(e, "mask", c, "swap_mask");
     lk_nn_free(e);
 }
 
@@ -175,9 +181,7 @@ static int index_of(const char *const *names, const char *name) {
 }
 
 static void run_case(const json_t *c) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-    if (strstr(text(c, "name"), "true size")) return; /* takes long, and tells nothing more there */
-#endif
+    if (SANITIZED && strstr(text(c, "name"), "true size")) return; /* takes long, and tells nothing more there */
     lk_error err = {0};
     lk_swap_table t = table_of(c);
     lk_swap_config config = {.arch = t.wide ? LK_ARCH_SAE : LK_ARCH_H64};
@@ -208,6 +212,7 @@ static void run_case(const json_t *c) {
     size_t i;
     json_t *want;
     json_array_foreach(json_object_get(c, "losses"), i, want) {
+        if (SANITIZED && i == 3) break;
         float sums[2];
         assert_true(lk_swap_set_weights(e, &config, &o, iteration + (int)i));
         test_ok(lk_nn_step(e, &adam, &err), &err);
@@ -219,7 +224,7 @@ static void run_case(const json_t *c) {
                          (double)sums[k], w);
         }
     }
-    compare_weights(e, c);
+    if (!SANITIZED) compare_weights(e, c);
     compare_prediction(e, &t, places, c);
     lk_nn_free(e);
 }
