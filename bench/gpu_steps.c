@@ -103,8 +103,6 @@ static bool measure(lk_nn_exec *e, const sheet *s, const lk_swap_config *c, int 
     return text != NULL;
 }
 
-static const char *const states_names[] = {"full", "short", "factored", "host", NULL}; /* lk_nn_states */
-
 static bool run(char **argv, bool profile, lk_error *err) {
     lk_swap_config c = {.arch = named(lk_arch_names, argv[1]),
                         .inner = named(lk_sae_inner_names, argv[2]),
@@ -117,7 +115,7 @@ static bool run(char **argv, bool profile, lk_error *err) {
     lk_nn_options options = {.train = true,
                              .device = LK_NN_GPU,
                              .precision = named(precisions, argv[7]),
-                             .optimizer_memory = named(states_names, argv[9]),
+                             .optimizer_memory = named(lk_nn_states_names, argv[9]),
                              .memory = LK_MIB((size_t)atoi(argv[10]))};
     if (c.arch < 0 || c.inner < 0 || options.precision < 0 || options.optimizer_memory < 0 || batch < 1 || count < 1)
         return lk_fail(err, LK_ERR_USAGE, "no such model, inner, precision, states, batch or number of steps");

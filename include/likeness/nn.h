@@ -184,6 +184,7 @@ typedef enum lk_nn_states {
     LK_NN_STATES_HOST,     /* as FULL; those of a GPU lie in the computer's memory, where it reaches for them
                               beside the backward pass */
 } lk_nn_states;
+extern const char *const lk_nn_states_names[]; /* "full", "short", "factored", "host", NULL */
 
 /* Where a network runs. */
 typedef enum lk_nn_device {
@@ -309,6 +310,13 @@ int lk_nn_copy_params(lk_nn_exec *dst, const lk_nn_exec *src);
 #define LK_NN_SHAPES     6
 #define LK_NN_CORNERS    160 /* of all shapes */
 #define LK_NN_NO_PICTURE UINT32_MAX
+/* Displacements, in pixels of the picture, of the nodes of cells × cells over it, one more ring of zeros around; between them
+ * Catmull-Rom splines. */
+typedef struct lk_nn_warp {
+    int cells;
+    float cell; /* side of one, in pixels of the picture */
+    float node[LK_NN_CELLS + 3][LK_NN_CELLS + 3][2];
+} lk_nn_warp;
 typedef struct lk_nn_sample {
     uint32_t picture,
         mask; /* begin so far into the bytes that come with it: [side, side, 3], 8-bit RGB, and [side, side],
@@ -316,11 +324,7 @@ typedef struct lk_nn_sample {
     int side;
     float to_picture[2]
                     [3]; /* from a pixel of the inputs to the place in the picture that it shows; centres are whole */
-    /* The warp: displacements, in pixels of the picture, of the nodes of cells × cells over it, one more ring around;
-     * between them Catmull-Rom splines. */
-    int cells;
-    float cell; /* side of one, in pixels of the picture */
-    float node[LK_NN_CELLS + 3][LK_NN_CELLS + 3][2];
+    lk_nn_warp warp;
     int recolor; /* gain · v + shift of L*, a* and b* */
     float gain[3], shift[3];
     /* Convex polygons, corner after corner, shape after shape, in pixels of inputs of twice the resolution. The first three
@@ -335,7 +339,7 @@ typedef struct lk_nn_canvas {
     lk_nn_t warped, target, mask, features;
 } lk_nn_canvas;
 
-/* Can this executor's device do it? The processor cannot: there it is lk_sample_make's affair (src/train/augment.c). */
+/* Can this executor's device do it? The processor cannot. */
 bool lk_nn_draws(const lk_nn_exec *e);
 /* Draws n samples for the next run, while the one before may still be under way. The samples, and the bytes in which their
  * pictures lie, are best in pinned memory; they must stay as they are until a value of that run has been read. */

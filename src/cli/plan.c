@@ -13,9 +13,6 @@ typedef struct values {
     lk_swap_objective objective;
 } values;
 
-/* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
-
 static const lk_option own[] = {
     {"memory", 0, LK_OPT_BYTES, offsetof(values, memory), NULL, 0, 0, NULL, "SIZE",
      "look for what is largest within so much, such as 11G; or, when dims or the batch of a model of fixed dims are "
@@ -27,7 +24,7 @@ static const lk_option own[] = {
     {"batch", 'b', LK_OPT_INT, offsetof(values, batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"precision", 0, LK_OPT_ENUM, offsetof(values, precision), "auto", 0, 0, lk_nn_precision_names, "NUMBERS",
      "numbers that layers multiply; what only a GPU has is float32 without --gpu"},
-    {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, states_names, "STATES",
+    {"optimizer-memory", 0, LK_OPT_ENUM, offsetof(values, optimizer_memory), "full", 0, 0, lk_nn_states_names, "STATES",
      "how Adam keeps its two states of each number: full in 8 bytes, short in 3, factored in 1.25; host: in full, "
      "but with a GPU in the computer's memory"},
     {"average", 0, LK_OPT_FLAG, offsetof(values, average), "yes", 0, 0, NULL, NULL, "with an average of the weights"},

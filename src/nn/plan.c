@@ -204,6 +204,7 @@ size_t lk_nn_gpu_memory(const lk_nn_peers *peers) {
     return lk_nn_has_gpu(NULL, NULL) ? lk_backend_gpu->free_memory(lk_peers_place(peers)) : 0;
 }
 
+const char *const lk_nn_states_names[] = {"full", "short", "factored", "host", NULL};
 const char *const lk_nn_wish_names[] = {"auto", "cpu", "gpu", NULL};
 
 int lk_nn_device_for(int wish) {

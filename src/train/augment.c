@@ -33,20 +33,14 @@ void lk_sample_room_free(lk_sample_room *r) {
     free(r);
 }
 
-/* Displacements of the nodes of a grid of cells × cells over the crop, in pixels; one more ring of zeros around. */
-typedef struct grid {
-    int cells;
-    double cell; /* side, pixels */
-    float node[LK_NN_CELLS + 3][LK_NN_CELLS + 3][2];
-} grid;
-
-static void draw_grid(grid *g, int side, double strength, lk_rng *rng) {
-    *g = (grid){.cells = 2 << lk_rng_below(rng, 3)};
-    g->cell = (double)side / g->cells;
+static void draw_warp(lk_nn_warp *g, int side, double strength, lk_rng *rng) {
+    *g = (lk_nn_warp){.cells = 2 << lk_rng_below(rng, 3)};
+    g->cell = (float)side / (float)g->cells; /* exact: those are 2, 4 or 8 */
     for (int y = 1; y < g->cells; y++)
         for (int x = 1; x < g->cells; x++)
             for (int k = 0; k < 2; k++)
-                g->node[y + 1][x + 1][k] = (float)(fmin(fmax(0.24 * lk_rng_normal(rng), -1), 1) * g->cell * strength);
+                g->node[y + 1][x + 1][k] =
+                    (float)(fmin(fmax(0.24 * lk_rng_normal(rng), -1), 1) * (double)g->cell * strength);
 }
 
 /* Catmull–Rom: passes through the nodes and is smooth between them. */
@@ -58,9 +52,9 @@ static void catmull_rom(float t, float w[4]) {
 }
 
 /* For each pixel of the model's input the place in the crop that it shows. */
-static LK_HOT void fill_map(lk_image *map, const grid *g, const lk_affine *model_to_crop) {
+static LK_HOT void fill_map(lk_image *map, const lk_nn_warp *g, const lk_affine *model_to_crop) {
     const double(*m)[3] = model_to_crop->m;
-    float cells = (float)g->cells, per_pixel = (float)(1 / g->cell);
+    float cells = (float)g->cells, per_pixel = (float)(1 / (double)g->cell);
     for (int y = 0; y < map->height; y++) {
         float *row = lk_row_f32(map, y);
         for (int x = 0; x < map->width; x++) {
@@ -152,12 +146,12 @@ static bool draw_masks(lk_sample_room *r, const lk_pool_face *f, lk_affine crop_
 /* All that is random in a sample. */
 typedef struct decision {
     lk_affine crop_to_model, model_to_crop;
-    grid warp;
+    lk_nn_warp warp;
 } decision;
 
 static bool decide(const lk_pool_face *f, const lk_augment *a, lk_rng *rng, decision *d, lk_error *err) {
     d->crop_to_model = draw_transform(f, a, rng);
-    draw_grid(&d->warp, f->side, a->warp, rng);
+    draw_warp(&d->warp, f->side, a->warp, rng);
     return lk_affine_invert(d->crop_to_model, &d->model_to_crop) ||
            lk_fail(err, LK_ERR_FORMAT, "face %lld cannot be aligned", (long long)f->id);
 }
@@ -202,9 +196,7 @@ bool lk_sample_describe(const lk_pool_face *f, const lk_augment *a, lk_rng *rng,
     s->picture = s->mask = LK_NN_NO_PICTURE;
     s->side = f->side;
     for (int i = 0; i < 6; i++) s->to_picture[i / 3][i % 3] = (float)d.model_to_crop.m[i / 3][i % 3];
-    s->cells = d.warp.cells;
-    s->cell = (float)d.warp.cell;
-    memcpy(s->node, d.warp.node, sizeof s->node);
+    s->warp = d.warp;
     s->recolor = a->colors_of != NULL;
     if (a->colors_of) color_line(f, a->colors_of, s->gain, s->shift);
     lk_landmarks points = finer_points(f, d.crop_to_model);

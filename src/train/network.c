@@ -139,7 +139,6 @@ static bool check_memory(const lk_swap_config *c, unsigned terms, int batch, con
 
 /* A GPU's memory is short: what would fit is told by a plan for such a card. */
 static void advise(const lk_swap_config *c, unsigned terms, int batch, lk_nn_options o, lk_error *err) {
-    static const char *const names[] = {"full", "short", "factored", "host"}; /* lk_nn_states */
     char what[LK_COUNT(err->message)];
     snprintf(what, sizeof what, "%s", err->message);
     o.imagined = true;
@@ -150,7 +149,8 @@ static void advise(const lk_swap_config *c, unsigned terms, int batch, lk_nn_opt
     }
     while (++o.optimizer_memory <= LK_NN_STATES_HOST)
         if (needed(c, terms, batch, &o) <= o.memory) {
-            lk_fail(err, LK_ERR_MEMORY, "%s; with --optimizer-memory %s it would fit", what, names[o.optimizer_memory]);
+            lk_fail(err, LK_ERR_MEMORY, "%s; with --optimizer-memory %s it would fit", what,
+                    lk_nn_states_names[o.optimizer_memory]);
             return;
         }
     lk_fail(err, LK_ERR_MEMORY, "%s; not even --batch 1 would: choose smaller dimensions", what);

@@ -2,9 +2,6 @@
 
 #define AT(field) offsetof(lk_train_options, field)
 
-/* In the order of lk_nn_states. */
-static const char *const states_names[] = {"full", "short", "factored", "host", NULL};
-
 const lk_option lk_train_option_table[] = {
     {"batch", 'b', LK_OPT_INT, AT(batch), "8", 1, 1024, NULL, "N", "faces of each side in one iteration"},
     {"time", 't', LK_OPT_DURATION, AT(time), "0", 0, 1e9, NULL, "TIME", "stop after so much training; 0: no limit"},
@@ -38,7 +35,7 @@ const lk_option lk_train_option_table[] = {
     {"precision", 0, LK_OPT_ENUM, AT(precision), "auto", 0, 0, lk_nn_precision_names, "NUMBERS",
      "numbers that layers multiply; auto is bfloat16 where the device has it, float16 on a GPU that has not; tf32 is "
      "float32 rounded to 10 bits of mantissa as a GPU multiplies it; on a processor tf32 and float16 are float32"},
-    {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, states_names, "STATES",
+    {"optimizer-memory", 0, LK_OPT_ENUM, AT(optimizer_memory), "full", 0, 0, lk_nn_states_names, "STATES",
      "how Adam keeps its two states of each number of convolutions and dense layers: full in 8 bytes, short in 3, "
      "factored in 1.25 (of the second, means of rows and columns); host: in full, but with a GPU in the computer's "
      "memory"},

@@ -51,7 +51,7 @@ bool lk_train_plan(const lk_swap_config *c, const lk_swap_objective *o, const lk
     size_t beside = (gpu ? beside_on_card : lk_beside_network)(&whole, options, options->batch, &needs->network, needs);
     needs->total = needs->network.total + beside;
     if (!options->memory || needs->total <= options->memory) return true;
-    training.memory = options->memory > beside ? (size_t)options->memory - beside : 1;
+    training.memory = options->memory > beside ? options->memory - beside : 1;
     if (!plan_graph(&whole, terms, options->batch, &training, &needs->network, err)) return false;
     needs->total = needs->network.total + beside;
     return true;

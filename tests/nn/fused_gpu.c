@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "cuda/gpu.h"
+#include "on_gpu.h"
 
 #define STEPS 3
 #define N     3
@@ -154,11 +154,6 @@ static void in_16_bits_too(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(what_is_learned_stays), cmocka_unit_test(in_16_bits_too)};
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

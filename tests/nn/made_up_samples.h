@@ -36,11 +36,12 @@ static inline void made_up_sample(lk_nn_sample *s, uint8_t *bytes, int resolutio
     s->to_picture[1][0] = (float)-t;
     s->to_picture[0][2] = (float)(0.5 * (side - 1) - (c + t) * middle);
     s->to_picture[1][2] = (float)(0.5 * (side - 1) - (c - t) * middle);
-    s->cells = 2 << i % 3;
-    s->cell = (float)side / (float)s->cells;
-    for (int y = 1; y < s->cells; y++)
-        for (int x = 1; x < s->cells; x++)
-            for (int k = 0; k < 2; k++) s->node[y + 1][x + 1][k] = s->cell * (float)lk_rng_uniform(&r, -0.24, 0.24);
+    s->warp.cells = 2 << i % 3;
+    s->warp.cell = (float)side / (float)s->warp.cells;
+    for (int y = 1; y < s->warp.cells; y++)
+        for (int x = 1; x < s->warp.cells; x++)
+            for (int k = 0; k < 2; k++)
+                s->warp.node[y + 1][x + 1][k] = s->warp.cell * (float)lk_rng_uniform(&r, -0.24, 0.24);
     s->recolor = i % 3 == 1;
     for (int k = 0; k < 3; k++) {
         s->gain[k] = (float)lk_rng_uniform(&r, 0.8, 1.2);

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #include "cpu/cpu.h"
-#include "cuda/gpu.h"
+#include "on_gpu.h"
 
 #define STEPS   10
 #define OUTPUTS 64
@@ -490,11 +490,6 @@ int main(void) {
                                        cmocka_unit_test(updates_run_beside),
                                        cmocka_unit_test(nothing_is_computed_again_too_late),
                                        cmocka_unit_test(few_gradients_wait)};
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

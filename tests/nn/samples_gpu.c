@@ -3,8 +3,8 @@
  * executor alone. */
 #include "testing.h"
 
-#include "cuda/gpu.h"
 #include "made_up_samples.h"
+#include "on_gpu.h"
 
 #define SAMPLES 7
 #define SIDE    48
@@ -109,11 +109,6 @@ static void test_processor(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_samples), cmocka_unit_test(test_processor)};
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

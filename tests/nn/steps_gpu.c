@@ -7,6 +7,7 @@
 
 #include "cuda/ways.h"
 #include "likeness/swap.h"
+#include "on_gpu.h"
 
 #define MOST_STEPS  100
 #define MOST_LOSSES 16
@@ -459,11 +460,6 @@ int main(void) {
 #endif
                                        cmocka_unit_test(the_scale_falls_and_rises),
                                        cmocka_unit_test(what_is_finite_is_right)};
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include "cpu/factored.h"
 #include "cpu/tile.h"
 #ifdef LK_TEST_GPU
-#include "cuda/gpu.h"
+#include "on_gpu.h"
 #define DEVICE    LK_NN_GPU
 #define PRECISION LK_NN_F32 /* its libraries may round gradients of bfloat16 layers */
 #else
@@ -155,12 +155,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(steps_agree_with_numpy), cmocka_unit_test(factors_come_back),
                                        cmocka_unit_test(means_are_kept)};
 #ifdef LK_TEST_GPU
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
 #endif
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,7 +7,7 @@
 #include "likeness/nn.h"
 
 #if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
-#include "cuda/gpu.h"
+#include "on_gpu.h"
 #define DEVICE LK_NN_GPU
 #else
 #define DEVICE LK_NN_CPU
@@ -334,12 +334,7 @@ int main(void) {
         cmocka_unit_test(errors_stick),
     };
 #if defined(LK_TEST_GPU) && !defined(LK_TEST_PLAIN)
-    lk_error err = {0};
-    lk_backend_gpu = &lk_backend_cuda;
-    if (!lk_nn_has_gpu(NULL, &err)) {
-        printf("skipped: %s\n", err.message);
-        return 77;
-    }
+    if (no_gpu()) return SKIPPED;
 #endif
     return cmocka_run_group_tests(tests, load, unload);
 }

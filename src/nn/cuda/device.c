@@ -340,23 +340,13 @@ static bool choose_way(lk_gpu *gpu, lk_gpu_layer *l, lk_gpu_way *way) {
     return works;
 }
 
-typedef struct check {
-    lk_gpu *gpu;
-    lk_gpu_layer *layer;
-    lk_gpu_trial on;
-} check;
-
-static bool run_checked(void *user) {
-    const check *c = user;
-    return lk_gpu_layer_run(c->gpu, c->layer, c->on.x, c->on.w, c->on.y, c->on.bias, c->on.workspace, NULL);
-}
-
 /* Without memory to try it on, it is taken at its word. */
 static bool runs(lk_gpu *gpu, lk_gpu_layer *l) {
-    check c = {.gpu = gpu, .layer = l};
-    if (!lk_gpu_trial_open(&c.on, &l->key, l->workspace)) return true;
-    bool ok = lk_gpu_time(gpu, run_checked, &c) >= 0;
-    lk_gpu_trial_close(&c.on);
+    lk_gpu_trial on;
+    if (!lk_gpu_trial_open(&on, &l->key, l->workspace)) return true;
+    bool ok = lk_gpu_layer_run(gpu, l, on.x, on.w, on.y, on.bias, on.workspace, NULL) && lk_gpu_wait(gpu, NULL);
+    if (!ok) cudaGetLastError(); /* so that nobody else trips over it */
+    lk_gpu_trial_close(&on);
     return ok;
 }
 

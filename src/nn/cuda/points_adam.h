@@ -73,37 +73,29 @@ LK_POINT uint32_t lk_cut_at(lk_cut c, lk_cut_place p, uint32_t row, uint32_t col
 
 LK_POINT float lk_from_code(uint8_t code, float scale) {
     uint32_t c = code & 0x7fu, bits = (c < 8 ? 0 : (c + LK_CODE_BIAS) << 20) | (uint32_t)(code & 0x80) << 24;
-    float f;
-    memcpy(&f, &bits, sizeof f);
-    return f * scale;
+    return lk_of_bits(bits) * scale;
 }
 
 /* The power of two relative to which `most`, a block's largest number, is at most 1.875; 1 when all are 0. */
 LK_POINT float lk_code_scale(float most) {
-    uint32_t bits;
-    memcpy(&bits, &most, sizeof bits);
+    uint32_t bits = lk_bits_of(most);
     bits = bits ? (bits + 0x0fffffu) & 0x7f800000u : 0x3f800000u;
     /* Its inverse must be a number, too. */
     if (bits < 0x01000000u) bits = 0x01000000u;
     if (bits > 0x7e000000u) bits = 0x7e000000u;
-    memcpy(&most, &bits, sizeof most);
-    return most;
+    return lk_of_bits(bits);
 }
 
 /* Rounded up as often as the drawn bits say. */
 LK_POINT uint8_t lk_to_code(float m, float scale, uint32_t drawn) {
-    uint32_t bits;
-    m *= 1 / scale;
-    memcpy(&bits, &m, sizeof bits);
+    uint32_t bits = lk_bits_of(m * (1 / scale));
     int32_t c = (int32_t)(((bits & 0x7fffffffu) + (drawn & 0xfffffu)) >> 20) - LK_CODE_BIAS;
     c = c < 8 ? 0 : c > 0x7f ? 0x7f : c;
     return (uint8_t)((uint32_t)c | (c ? bits >> 24 & 0x80u : 0));
 }
 
 LK_POINT uint16_t lk_to_bf16_drawn(float f, uint32_t drawn) {
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    return (uint16_t)((bits + (drawn & 0xffffu)) >> 16);
+    return (uint16_t)((lk_bits_of(f) + (drawn & 0xffffu)) >> 16);
 }
 
 /* Wellons' "lowbias32": every bit of the result depends on every bit of x. */

@@ -135,9 +135,9 @@ LK_POINT void lk_spline_weights(float t, float w[4]) {
 }
 
 /* How far the warp moves the place (u, v) of the picture. */
-LK_POINT void lk_displacement(const lk_nn_sample *s, float u, float v, float *du, float *dv) {
-    float most = (float)s->cells - 1e-3f, wx[4], wy[4];
-    float gx = fminf(fmaxf((u + 0.5f) / s->cell, 0), most), gy = fminf(fmaxf((v + 0.5f) / s->cell, 0), most);
+LK_POINT void lk_displacement(const lk_nn_warp *g, float u, float v, float *du, float *dv) {
+    float most = (float)g->cells - 1e-3f, wx[4], wy[4];
+    float gx = fminf(fmaxf((u + 0.5f) / g->cell, 0), most), gy = fminf(fmaxf((v + 0.5f) / g->cell, 0), most);
     int ix = (int)gx, iy = (int)gy;
     lk_spline_weights(gx - (float)ix, wx);
     lk_spline_weights(gy - (float)iy, wy);
@@ -145,8 +145,8 @@ LK_POINT void lk_displacement(const lk_nn_sample *s, float u, float v, float *du
     for (int k = 0; k < 4; k++)
         for (int q = 0; q < 4; q++) {
             float w = wy[k] * wx[q];
-            *du += w * s->node[iy + k][ix + q][0];
-            *dv += w * s->node[iy + k][ix + q][1];
+            *du += w * g->node[iy + k][ix + q][0];
+            *dv += w * g->node[iy + k][ix + q][1];
         }
 }
 
@@ -165,7 +165,7 @@ LK_POINT void lk_samples_point(const lk_samples_args *a, uint32_t i) {
     const float(*m)[3] = s->to_picture;
     float u = m[0][0] * (float)x + m[0][1] * (float)y + m[0][2], v = m[1][0] * (float)x + m[1][1] * (float)y + m[1][2];
     float du, dv, rgb[3];
-    lk_displacement(s, u, v, &du, &dv);
+    lk_displacement(&s->warp, u, v, &du, &dv);
     lk_picture_at(picture, s->side, u + du, v + dv, rgb);
     lk_put_color(s, a->warped, i, rgb);
     lk_picture_at(picture, s->side, u, v, rgb);
